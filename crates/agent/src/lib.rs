@@ -1,0 +1,1 @@
+//! vaccel-agent and vaccel-worker

@@ -1,0 +1,1 @@
+//! the runtime: plugins, sessions, resources, arguments, operations

@@ -1,0 +1,1 @@
+//! libvaccel.so and libvaccel.a

@@ -1,0 +1,1 @@
+//! model descriptions, pictures in, answers out

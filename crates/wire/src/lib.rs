@@ -1,0 +1,1 @@
+//! messages and codec of the native protocol

@@ -1,0 +1,1 @@
+//! end-to-end tests: processes, sockets, the staged installation
