@@ -1,0 +1,59 @@
+"""digits-8x8: the digits as they are, 8 x 8 pixels; small enough for any test."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+import digits
+import evaluate
+import export
+import learn
+import nets
+
+SEED = 8008
+
+
+def test_set():
+    """The 360 held-out digits as pictures of 8 x 8 pixels."""
+    images, labels = digits.split("test")
+    grey = np.rint(images * 255).astype(np.uint8)
+    return {"images": np.repeat(grey[..., None], 3, axis=3), "labels": labels}
+
+
+def moved(x):
+    """Digits turned, scaled and shifted a little, with noise."""
+    count = len(x)
+    angle = (torch.rand(count) - 0.5) * 0.45
+    scale = 1 + (torch.rand(count) - 0.5) * 0.25
+    shift = (torch.rand(count, 2) - 0.5) * 0.3
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    matrix = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
+    )
+    x = F.grid_sample(x, F.affine_grid(matrix, list(x.shape), align_corners=False), align_corners=False)
+    return (x + torch.randn_like(x) * 0.04).clamp(0, 1)
+
+
+def train(folder):
+    """Trains, exports and measures; writes into `folder`."""
+    learn.seed_everything(SEED)
+    images, labels = digits.split("train")
+    model = nets.SmallDigits()
+
+    def loss(model, rows):
+        x, y = rows
+        return F.cross_entropy(model(moved(x)), y, label_smoothing=0.05)
+
+    columns = [torch.from_numpy(images)[:, None], torch.from_numpy(labels)]
+    learn.fit(model, columns, loss, epochs=80, rate=4e-3, batch=32, name="digits-8x8")
+    folder = Path(folder)
+    sha256 = export.to_onnx(model, folder / "model.onnx", torch.zeros(1, 1, 8, 8), "logits")
+    test = test_set()
+    export.save_test_set(folder / "test.npz", **test)
+    value = evaluate.accuracy(evaluate.Model(folder), test)
+    export.save_metrics(
+        folder, "classify", "accuracy", value, False, 0.003, "python models/train/train.py digits-8x8",
+        sha256, learn.parameters(model), None,
+    )  # fmt: skip
