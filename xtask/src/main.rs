@@ -1,1 +1,58 @@
-fn main() {}
+//! `cargo xtask`: everything that is done with this repository beside `cargo build`.
+
+mod demo;
+mod process;
+mod stage;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    about = "Build, install, test, demonstrate and measure vaccel",
+    after_help = "Examples:\n  \
+        cargo xtask demo                        classify pictures from inside a sandbox\n  \
+        cargo xtask test                        run every test\n  \
+        cargo xtask install --prefix ~/vaccel   stage lib, include, bin and share\n  \
+        cargo xtask bench dispatch --json d.json"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build and stage lib, include, bin and share under a prefix.
+    Install {
+        /// Folder to install to; made when missing.
+        #[arg(long)]
+        prefix: PathBuf,
+        /// Cargo profile to build with.
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
+    /// Build, stage and run every test.
+    Test(test::Options),
+    /// Classify pictures from inside a sandbox, and compare with ground truth.
+    Demo(demo::Options),
+    /// Run a program in namespaces of its own; what `demo` starts the application with.
+    #[command(hide = true)]
+    Sandbox(demo::sandbox::Options),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Install { prefix, profile } => {
+            stage::install(&prefix, &profile)?;
+            eprintln!("installed to {}", prefix.display());
+            Ok(())
+        }
+        Command::Test(options) => test::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Sandbox(options) => demo::sandbox::run(&options),
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask test`: every test there is, in the order of what they cost.
+
+use crate::process::{cargo, command, exists, run, target_dir};
+use crate::stage;
+use anyhow::{Context, Result};
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only the tests of the crates; nothing is staged and no process started.
+    #[arg(long)]
+    unit: bool,
+    /// Do not install missing packages; what needs them then fails and says so.
+    #[arg(long)]
+    no_install: bool,
+}
+
+/// Programs that tests need, and the Debian package of each.
+const TOOLS: &[(&str, &str)] = &[
+    ("gcc", "gcc"),
+    ("g++", "g++"),
+    ("make", "make"),
+    ("pkg-config", "pkg-config"),
+    ("valgrind", "valgrind"),
+];
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let begin = Instant::now();
+    if !options.no_install {
+        install_tools()?;
+    }
+    // Plugins and the library are loaded by path in some tests of the crates.
+    step("build", || run_cargo(&["build", "--workspace"]))?;
+    step("tests of the crates", || {
+        run_cargo(&["test", "--workspace", "--exclude", "vaccel-tests"])
+    })?;
+    if !options.unit {
+        let prefix = target_dir().join("stage/debug");
+        step("stage", || stage::install(&prefix, "dev"))?;
+        step("end to end", || {
+            run(cargo()
+                .args(["test", "--package", "vaccel-tests"])
+                .env("VACCEL_STAGE", &prefix))
+        })?;
+        step("models", || crate::models::check_staged(&prefix))?;
+    }
+    eprintln!("all tests passed in {} s", begin.elapsed().as_secs());
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    eprintln!("== {name}");
+    let begin = Instant::now();
+    work().with_context(|| format!("step `{name}`"))?;
+    eprintln!("== {name}: {} s", begin.elapsed().as_secs());
+    Ok(())
+}
+
+fn run_cargo(arguments: &[&str]) -> Result<()> {
+    run(cargo().args(arguments))
+}
+
+/// Installs what is missing with apt, where that is possible.
+fn install_tools() -> Result<()> {
+    let missing: Vec<&str> = TOOLS
+        .iter()
+        .filter(|(program, _)| !exists(program))
+        .map(|&(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !exists("apt-get") || !rustix::process::geteuid().is_root() {
+        anyhow::bail!(
+            "these packages are needed and missing: {}; install them, for example with `sudo apt-get install {}`",
+            missing.join(", "),
+            missing.join(" ")
+        );
+    }
+    eprintln!("installing {}", missing.join(", "));
+    run(command("apt-get").args(["-qq", "update"]))?;
+    run(command("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-qq", "install", "--no-install-recommends", "--yes"])
+        .args(missing))
+}
