@@ -1,1 +1,62 @@
-//! Rust API for applications
+//! Rust API of vaccel for applications.
+//!
+//! A program opens a [`Session`] and calls coarse operations on it: classify a
+//! picture, run a model, multiply matrices. Where they run is decided by the
+//! plugins that the library loads (`VACCEL_PLUGINS=onnx`, say, or
+//! `VACCEL_PLUGINS=rpc` to have an agent on another machine do it).
+//!
+//! ```no_run
+//! use vaccel::{Model, Resource, ResourceType, Session, Tensor};
+//!
+//! # fn main() -> vaccel::Result<()> {
+//! let session = Session::new()?;
+//! let file = Resource::open("model.onnx", ResourceType::Model)?;
+//! let model = Model::load(&session, &file, "")?;
+//! let input = Tensor::new(&[1, 64], vec![0.0f32; 64])?;
+//! let outputs = model.run(&[("input", input)])?;
+//! println!("{:?}", outputs[0].as_slice::<f32>()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The library
+//!
+//! Nothing is linked: the first call opens `libvaccel.so.0` (where it is looked
+//! for says [`Library::get`]) and starts it with the settings of the
+//! environment. A program that brings its own settings calls
+//! [`bootstrap_with`] first. When the library is missing, that first call returns an
+//! error that names the places where it was looked for. Programs run on the
+//! C implementation's library too, without [`Model`] and [`describe`].
+//!
+//! # Errors
+//!
+//! Every [`Error`] has a code, the code's name and a message made by whoever
+//! failed: the library, a plugin, or the agent at the other end.
+
+mod arg;
+mod compute;
+mod config;
+mod error;
+mod exec;
+mod image;
+pub mod library;
+mod model;
+mod npy;
+mod resource;
+mod search;
+mod session;
+mod storage;
+mod tensor;
+
+pub use arg::{Element, Input, Output};
+pub use compute::{Minmax, Sgemm};
+pub use config::{Config, LogLevel, bootstrap_with};
+pub use error::{Error, Result};
+pub use image::{Annotated, Classification, Label};
+pub use library::Library;
+pub use model::{Model, ModelInfo, TensorInfo, describe};
+pub use resource::{Resource, ResourceType};
+pub use session::{Session, hint};
+pub use tensor::{Dtype, Number, Tensor};
+/// Error codes, with their descriptions and names.
+pub use vaccel_abi::error as code;

@@ -1,0 +1,167 @@
+//! Operations on pictures.
+
+use vaccel_abi::CResult;
+use vaccel_abi::op::ImageFn;
+
+use crate::error::Result;
+use crate::session::Session;
+
+/// Room for the text of a classification, bytes.
+const TEXT_ROOM: usize = 4096;
+/// Room for the name of a picture, bytes.
+const NAME_ROOM: usize = 4096;
+
+/// One line of a classification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    /// What the picture shows.
+    pub name: String,
+    /// How likely, 0 to 1.
+    pub score: f32,
+}
+
+/// What a picture shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classification {
+    /// The plugin's text as it is.
+    pub text: String,
+    /// The lines of the text that have the form "name: 97.3 %", in order.
+    pub labels: Vec<Label>,
+    /// Name of the annotated picture on the machine that ran the
+    /// operation; empty when there is none.
+    pub picture: String,
+}
+
+/// Where the answer of the other operations is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotated {
+    /// Name of the annotated picture on the machine that ran the
+    /// operation; empty when there is none.
+    pub picture: String,
+}
+
+impl Session {
+    /// Tells what a picture (JPEG or PNG) shows.
+    ///
+    /// The model is the session's `Model` resource, or the plugin's default.
+    /// For results as data rather than text, see [`Model::answer`](crate::Model::answer).
+    ///
+    /// # Errors
+    /// `EINVAL` for bytes that are not a picture; `ENOTSUP` when the plugin has no
+    /// such operation; `ENOENT` when it has no model.
+    pub fn image_classify(&self, image: &[u8]) -> Result<Classification> {
+        let mut text = vec![0; TEXT_ROOM];
+        let mut picture = vec![0; NAME_ROOM];
+        // SAFETY: the session is open and every length is that of its buffer.
+        let code = unsafe {
+            (self.library().functions().image_classification)(
+                self.as_ptr(),
+                image.as_ptr().cast(),
+                text.as_mut_ptr(),
+                picture.as_mut_ptr(),
+                image.len(),
+                text.len(),
+                picture.len(),
+            )
+        };
+        self.library().check("image classification", code)?;
+        let text = until_zero(&text);
+        Ok(Classification {
+            labels: labels(&text),
+            text,
+            picture: until_zero(&picture),
+        })
+    }
+
+    /// Finds the objects in a picture.
+    ///
+    /// # Errors
+    /// As [`Session::image_classify`].
+    pub fn image_detect(&self, image: &[u8]) -> Result<Annotated> {
+        let function = self.library().functions().image_detection;
+        self.image("image detection", function, image)
+    }
+
+    /// Tells the class of every pixel.
+    ///
+    /// # Errors
+    /// As [`Session::image_classify`].
+    pub fn image_segment(&self, image: &[u8]) -> Result<Annotated> {
+        let function = self.library().functions().image_segmentation;
+        self.image("image segmentation", function, image)
+    }
+
+    /// Finds the key points of figures.
+    ///
+    /// # Errors
+    /// As [`Session::image_classify`].
+    pub fn image_pose(&self, image: &[u8]) -> Result<Annotated> {
+        let function = self.library().functions().image_pose;
+        self.image("image pose", function, image)
+    }
+
+    /// Estimates the distance of every pixel.
+    ///
+    /// # Errors
+    /// As [`Session::image_classify`].
+    pub fn image_depth(&self, image: &[u8]) -> Result<Annotated> {
+        let function = self.library().functions().image_depth;
+        self.image("image depth", function, image)
+    }
+
+    fn image(&self, what: &str, function: ImageFn, image: &[u8]) -> Result<Annotated> {
+        let mut picture = vec![0; NAME_ROOM];
+        // SAFETY: the session is open and every length is that of its buffer.
+        let code: CResult = unsafe {
+            function(
+                self.as_ptr(),
+                image.as_ptr().cast(),
+                picture.as_mut_ptr(),
+                image.len(),
+                picture.len(),
+            )
+        };
+        self.library().check(what, code)?;
+        Ok(Annotated {
+            picture: until_zero(&picture),
+        })
+    }
+}
+
+fn until_zero(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+/// The lines "name: 97.3 %" of a text.
+fn labels(text: &str) -> Vec<Label> {
+    let parse = |line: &str| {
+        let (name, percent) = line.rsplit_once(": ")?;
+        let percent: f32 = percent.trim().strip_suffix('%')?.trim().parse().ok()?;
+        Some(Label {
+            name: name.trim().to_owned(),
+            score: percent / 100.0,
+        })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_with_a_percentage_become_labels() {
+        let found = labels("tabby: 97.3 %\nnote\ncat: big: 1%\n");
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].name, "tabby");
+        assert!((found[0].score - 0.973).abs() < 1e-6);
+        assert_eq!(found[1].name, "cat: big");
+    }
+
+    #[test]
+    fn text_ends_at_the_first_zero_or_with_the_buffer() {
+        assert_eq!(until_zero(b"ab\0cd"), "ab");
+        assert_eq!(until_zero(b"ab"), "ab");
+    }
+}
