@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file vaccel/prof.h
+ * Profiling regions: how long named parts of the program took.
+ *
+ * Regions measure only while profiling is enabled (`VACCEL_PROFILING_ENABLED=1`
+ * or struct vaccel_config); otherwise starting and stopping one costs nothing.
+ * Times are nanoseconds of CLOCK_MONOTONIC_RAW. A region may be started and
+ * stopped by several threads.
+ *
+ *     static struct vaccel_prof_region load = VACCEL_PROF_REGION_INIT("my_load");
+ *
+ *     vaccel_prof_region_start(&load);
+ *     ...
+ *     vaccel_prof_region_stop(&load);
+ *     ...
+ *     vaccel_prof_region_print(&load);
+ *     vaccel_prof_region_release(&load);
+ */
+#ifndef VACCEL_PROF_H
+#define VACCEL_PROF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** One measured interval. */
+struct vaccel_prof_sample {
+    uint64_t start; /**< start, in nanoseconds */
+    uint64_t time;  /**< length, in nanoseconds */
+};
+
+/** A named series of intervals. Read `samples` only while no thread measures. */
+struct vaccel_prof_region {
+    const char *name;                   /**< name */
+    bool name_owned;                    /**< true: the name is freed with the region */
+    size_t nr_entries;                  /**< number of samples taken */
+    struct vaccel_prof_sample *samples; /**< the samples, malloc'ed */
+    size_t size;                        /**< room at `samples` */
+};
+
+/** Initialises a static region; the name must be a literal. */
+#define VACCEL_PROF_REGION_INIT(name) { (name), false, 0, NULL, 0 }
+
+/** True while profiling is enabled. */
+bool vaccel_prof_enabled(void);
+
+/** Fills a region; the name is copied. Released with vaccel_prof_region_release(). */
+int vaccel_prof_region_init(struct vaccel_prof_region *region, const char *name);
+
+/** Frees what a region holds, not the structure. */
+int vaccel_prof_region_release(struct vaccel_prof_region *region);
+
+/** Starts an interval. */
+int vaccel_prof_region_start(struct vaccel_prof_region *region);
+
+/** Ends the interval that was started last. VACCEL_EINVAL when there is none. */
+int vaccel_prof_region_stop(const struct vaccel_prof_region *region);
+
+/** Logs name, total time and number of samples of a region, at level info. */
+int vaccel_prof_region_print(const struct vaccel_prof_region *region);
+
+/** Fills `nregions` regions with names `0`, `1` and so on, and forgets them when one fails. */
+int vaccel_prof_regions_init(struct vaccel_prof_region *regions, int nregions);
+
+/** Releases `nregions` regions. */
+int vaccel_prof_regions_release(struct vaccel_prof_region *regions, int nregions);
+
+/** Starts an interval of the region of that name, giving the name to a free region when it is new. */
+int vaccel_prof_regions_start_by_name(struct vaccel_prof_region *regions, int nregions, const char *name);
+
+/** Ends the interval of the region of that name. VACCEL_EINVAL when there is none. */
+int vaccel_prof_regions_stop_by_name(struct vaccel_prof_region *regions, int nregions, const char *name);
+
+/** Logs all regions, at level info. */
+int vaccel_prof_regions_print_all(struct vaccel_prof_region *regions, int nregions);
+
+/**
+ * Writes all regions as text.
+ *
+ * @param buf       `*buf` is NULL: gets a malloc'ed string, to be freed with
+ *                  free(). Else room of the caller
+ * @param buf_size  bytes at `*buf`
+ * @param regions   the regions
+ * @param nregions  their number
+ */
+int vaccel_prof_regions_print_all_to_buf(char **buf, size_t buf_size, struct vaccel_prof_region *regions, int nregions);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VACCEL_PROF_H */
