@@ -1,6 +1,8 @@
 //! `cargo xtask`: everything that is done with this repository beside `cargo build`.
 
+mod bench;
 mod demo;
+mod models;
 mod process;
 mod stage;
 mod test;
@@ -39,6 +41,13 @@ enum Command {
     Test(test::Options),
     /// Classify pictures from inside a sandbox, and compare with ground truth.
     Demo(demo::Options),
+    /// Measure, and compare with floors of the same run.
+    Bench(bench::Options),
+    /// Evaluate the shipped models again.
+    Models(models::Options),
+    /// The other end of a ping-pong.
+    #[command(hide = true)]
+    BenchPeer(bench::PeerOptions),
     /// Run a program in namespaces of its own; what `demo` starts the application with.
     #[command(hide = true)]
     Sandbox(demo::sandbox::Options),
@@ -53,6 +62,9 @@ fn main() -> Result<()> {
         }
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Models(options) => models::run(&options),
+        Command::BenchPeer(options) => bench::peer(&options),
         Command::Sandbox(options) => demo::sandbox::run(&options),
     }
 }

@@ -43,7 +43,11 @@ pub(crate) fn install(prefix: &Path, profile: &str) -> Result<()> {
 
     copy_tree(&root().join("include"), &prefix.join("include"))?;
     let packaging = root().join("packaging");
-    template(&packaging.join("vaccel.pc.in"), &lib.join("pkgconfig/vaccel.pc"), prefix)?;
+    template(
+        &packaging.join("vaccel.pc.in"),
+        &lib.join("pkgconfig/vaccel.pc"),
+        prefix,
+    )?;
     for name in ["vaccelConfig.cmake", "vaccelConfigVersion.cmake"] {
         let source = packaging.join(format!("{name}.in"));
         if source.exists() {
@@ -87,7 +91,9 @@ fn models(to: &Path) -> Result<()> {
             let to = to.join(name);
             for entry in fs::read_dir(&folder)? {
                 let path = entry?.path();
-                let keep = path.extension().is_some_and(|e| e == "onnx" || e == "toml" || e == "txt" || e == "md");
+                let keep = path
+                    .extension()
+                    .is_some_and(|e| e == "onnx" || e == "toml" || e == "txt" || e == "md");
                 if keep && let Some(name) = path.file_name() {
                     copy(&path, &to.join(name))?;
                 }
@@ -124,7 +130,8 @@ fn c_examples(prefix: &Path) -> Result<()> {
 }
 
 fn template(from: &Path, to: &Path, prefix: &Path) -> Result<()> {
-    let text = fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let text =
+        fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
     let text = text
         .replace("@PREFIX@", &prefix.display().to_string())
         .replace("@VERSION@", VERSION);

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is, in the order of what they cost.
 
-use crate::process::{cargo, command, exists, run, target_dir};
+use crate::process::{self, cargo, command, exists, target_dir};
 use crate::stage;
 use anyhow::{Context, Result};
 use std::time::Instant;
@@ -38,9 +38,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let prefix = target_dir().join("stage/debug");
         step("stage", || stage::install(&prefix, "dev"))?;
         step("end to end", || {
-            run(cargo()
-                .args(["test", "--package", "vaccel-tests"])
-                .env("VACCEL_STAGE", &prefix))
+            process::run(
+                cargo()
+                    .args(["test", "--package", "vaccel-tests"])
+                    .env("VACCEL_STAGE", &prefix),
+            )
         })?;
         step("models", || crate::models::check_staged(&prefix))?;
     }
@@ -57,7 +59,7 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {
-    run(cargo().args(arguments))
+    process::run(cargo().args(arguments))
 }
 
 /// Installs what is missing with apt, where that is possible.
@@ -78,9 +80,11 @@ fn install_tools() -> Result<()> {
         );
     }
     eprintln!("installing {}", missing.join(", "));
-    run(command("apt-get").args(["-qq", "update"]))?;
-    run(command("apt-get")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["-qq", "install", "--no-install-recommends", "--yes"])
-        .args(missing))
+    process::run(command("apt-get").args(["-qq", "update"]))?;
+    process::run(
+        command("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-qq", "install", "--no-install-recommends", "--yes"])
+            .args(missing),
+    )
 }

@@ -94,3 +94,17 @@ pub fn bootstrap_with(config: &Config) -> Result<()> {
     unsafe { (functions.config_release)(raw.as_mut_ptr()) };
     result
 }
+
+/// Loads one more plugin, by name (`onnx`) or file.
+///
+/// # Errors
+/// `ENOENT` when there is no such file, `ELIBBAD` when it is not a plugin, `EEXIST`
+/// when it is loaded already; what its start returns.
+pub fn load_plugin(name: &str) -> Result<()> {
+    let library = Library::get()?;
+    let text =
+        CString::new(name).map_err(|_| Error::invalid("the name contains a zero byte"))?;
+    // SAFETY: the name outlives the call.
+    let code = unsafe { (library.functions().plugin_load)(text.as_ptr()) };
+    library.check(&format!("cannot load the plugin `{name}`"), code)
+}

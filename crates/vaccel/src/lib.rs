@@ -50,7 +50,7 @@ mod tensor;
 
 pub use arg::{Element, Input, Output};
 pub use compute::{Minmax, Sgemm};
-pub use config::{Config, LogLevel, bootstrap_with};
+pub use config::{Config, LogLevel, bootstrap_with, load_plugin};
 pub use error::{Error, Result};
 pub use image::{Annotated, Classification, Label};
 pub use library::Library;

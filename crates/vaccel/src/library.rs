@@ -77,6 +77,7 @@ functions! {
         cleanup: unsafe extern "C" fn() -> CResult = "vaccel_cleanup";
         is_initialized: unsafe extern "C" fn() -> bool = "vaccel_is_initialized";
         rundir: unsafe extern "C" fn() -> *const c_char = "vaccel_rundir";
+        plugin_load: unsafe extern "C" fn(*const c_char) -> CResult = "vaccel_plugin_load";
         config_init: unsafe extern "C" fn(*mut vaccel_config, *const c_char, u32, *const c_char, bool, bool) -> CResult = "vaccel_config_init";
         config_release: unsafe extern "C" fn(*mut vaccel_config) -> CResult = "vaccel_config_release";
         session_new: unsafe extern "C" fn(*mut *mut vaccel_session, u32) -> CResult = "vaccel_session_new";

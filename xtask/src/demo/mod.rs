@@ -5,7 +5,7 @@
 //! pictures of every task. The same pictures go through the same program in
 //! process; answers are compared with the truth, and times with each other.
 
-mod agent;
+pub(crate) mod agent;
 mod picture;
 mod report;
 pub(crate) mod sandbox;
@@ -107,7 +107,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let agent = agent::Agent::start(&prefix)?;
     let namespaces = sandbox_permitted(&prefix)?;
     if namespaces {
-        eprintln!("the application runs in user, net, mount, pid, ipc and uts namespaces of its own");
+        eprintln!(
+            "the application runs in user, net, mount, pid, ipc and uts namespaces of its own"
+        );
     } else {
         eprintln!("the kernel permits no namespaces here: the application runs as a plain process");
     }
@@ -116,13 +118,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut scores = Vec::new();
     for &task in TASKS {
         eprintln!("{task}");
-        let samples = prefix.join("share/vaccel/models").join(task).join("samples");
+        let samples = prefix
+            .join("share/vaccel/models")
+            .join(task)
+            .join("samples");
         let truth = truth::Truth::read(&samples)?;
         let pictures = truth.files();
         let mut local: Vec<Answer> = Vec::new();
         let mut remote: Vec<Answer> = Vec::new();
         for _ in 0..ROUNDS {
-            merge(&mut local, run_local(&prefix, task, &samples, &pictures, &out)?)?;
+            merge(
+                &mut local,
+                run_local(&prefix, task, &samples, &pictures, &out)?,
+            )?;
             merge(
                 &mut remote,
                 run_remote(&prefix, task, &samples, &pictures, &out, &agent, namespaces)?,
@@ -130,7 +138,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         for (a, b) in local.iter().zip(&remote) {
             if a.result != b.result {
-                bail!("{}: the answers differ\nlocal  {}\nremote {}", a.file.display(), a.result, b.result);
+                bail!(
+                    "{}: the answers differ\nlocal  {}\nremote {}",
+                    a.file.display(),
+                    a.result,
+                    b.result
+                );
             }
         }
         let (score, judged) = truth.judge(task, &remote)?;
@@ -145,7 +158,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 correct: judgement.correct,
                 local_ms: median(&local.ms),
                 remote_ms: median(&remote.ms),
-                picture: remote.picture.clone().unwrap_or_else(|| samples.join(&remote.file)),
+                picture: remote
+                    .picture
+                    .clone()
+                    .unwrap_or_else(|| samples.join(&remote.file)),
             });
         }
     }
@@ -179,7 +195,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(score) = scores.iter().find(|score| !score.passed) {
         bail!(
             "{}: {} is {:.3}, which misses {:.3}",
-            score.task, score.metric, score.value, score.threshold
+            score.task,
+            score.metric,
+            score.value,
+            score.threshold
         );
     }
     Ok(())
@@ -196,7 +215,9 @@ fn run_local(
     let out = out.join(task).join("local");
     fs::create_dir_all(&out)?;
     let mut program = command(prefix.join("bin/vaccel"));
-    program.args([task, "--json", "--map", "--output"]).arg(&out);
+    program
+        .args([task, "--json", "--map", "--output"])
+        .arg(&out);
     program.args(pictures.iter().map(|name| samples.join(name)));
     answers(&mut program)
 }
@@ -214,9 +235,10 @@ fn run_remote(
     let out = out.join(task).join("remote");
     fs::create_dir_all(&out)?;
     let arguments = |socket: &str, out: &str, pictures: Vec<String>| {
-        let mut arguments: Vec<String> = ["--remote", socket, task, "--json", "--map", "--output", out]
-            .map(String::from)
-            .to_vec();
+        let mut arguments: Vec<String> =
+            ["--remote", socket, task, "--json", "--map", "--output", out]
+                .map(String::from)
+                .to_vec();
         arguments.extend(pictures);
         arguments
     };
@@ -225,20 +247,29 @@ fn run_remote(
         program.args(arguments(
             &agent.address(),
             &out.display().to_string(),
-            pictures.iter().map(|name| samples.join(name).display().to_string()).collect(),
+            pictures
+                .iter()
+                .map(|name| samples.join(name).display().to_string())
+                .collect(),
         ));
         return answers(&mut program);
     }
     let mut program = sandboxed(prefix)?;
     program
         .arg(format!("--bind={}:/pictures", samples.display()))
-        .arg(format!("--bind-rw={}:/run/vaccel.sock", agent.socket().display()))
+        .arg(format!(
+            "--bind-rw={}:/run/vaccel.sock",
+            agent.socket().display()
+        ))
         .arg(format!("--bind-rw={}:/out", out.display()))
         .args(["--", "/app/bin/vaccel"])
         .args(arguments(
             "unix:///run/vaccel.sock",
             "/out",
-            pictures.iter().map(|name| format!("/pictures/{name}")).collect(),
+            pictures
+                .iter()
+                .map(|name| format!("/pictures/{name}"))
+                .collect(),
         ));
     let mut answers = answers(&mut program)?;
     // What the application calls /out is `out` here.
@@ -315,7 +346,10 @@ fn merge(all: &mut Vec<Answer>, round: Answers) -> Result<()> {
     }
     for (known, new) in all.iter_mut().zip(round.files) {
         if known.result != new.result {
-            bail!("{}: two rounds gave different answers", known.file.display());
+            bail!(
+                "{}: two rounds gave different answers",
+                known.file.display()
+            );
         }
         known.ms.extend(new.ms);
     }
@@ -329,5 +363,8 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 }
 
 pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }

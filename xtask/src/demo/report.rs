@@ -14,7 +14,11 @@ pub(crate) fn table(rows: &[Row], scores: &[Score]) {
         "task", "picture", "truth", "answer", "conf.", "local ms", "remote ms", "overhead"
     );
     for row in rows {
-        let (on, off) = if colour && !row.correct { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let (on, off) = if colour && !row.correct {
+            ("\x1b[31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         println!(
             "{on}{:<9} {:<16} {:<18} {:<18} {:>6} {:>10.3} {:>10.3} {:>+8.1}%{off}",
             row.task,
@@ -59,7 +63,11 @@ pub(crate) fn html(rows: &[Row], scores: &[Score], path: &Path) -> Result<()> {
         write!(
             page,
             "<tr{class}><td>{}<td>{}<td class=n>{:.3}<td class=n>{:.3}<td class=n>{}</tr>",
-            s.task, escape(&s.metric), s.value, s.threshold, s.pictures
+            s.task,
+            escape(&s.metric),
+            s.value,
+            s.threshold,
+            s.pictures
         )?;
     }
     page.push_str("</table>");
@@ -83,8 +91,13 @@ pub(crate) fn html(rows: &[Row], scores: &[Score], path: &Path) -> Result<()> {
             write!(
                 page,
                 "<tr{class}><td>{}<td>{}<td>{}<td class=n>{}<td class=n>{:.3}<td class=n>{:.3}<td class=n>{:+.1} %</tr>",
-                escape(&row.file), escape(&row.truth), escape(&row.answer),
-                confidence(row), row.local_ms, row.remote_ms, overhead(row),
+                escape(&row.file),
+                escape(&row.truth),
+                escape(&row.answer),
+                confidence(row),
+                row.local_ms,
+                row.remote_ms,
+                overhead(row),
             )?;
         }
         page.push_str("</table>");
@@ -103,7 +116,9 @@ fn relative(picture: &Path, page: &Path) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
 }
 
 fn confidence(row: &Row) -> String {

@@ -90,10 +90,19 @@ fn isolate() -> Result<()> {
 
 fn build_root(options: &Options) -> Result<()> {
     let root = &options.root;
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .context("cannot make the mounts private")?;
-    mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)
-        .context("cannot mount a tmpfs")?;
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .context("cannot make the mounts private")?;
+    mount(
+        "tmpfs",
+        root,
+        "tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        None,
+    )
+    .context("cannot mount a tmpfs")?;
     for folder in ["proc", "tmp", "dev"] {
         fs::create_dir_all(root.join(folder))?;
     }
@@ -112,8 +121,8 @@ fn build_root(options: &Options) -> Result<()> {
 }
 
 fn bind(source: &Path, destination: &Path, root: &Path, writable: bool) -> Result<()> {
-    let source = fs::canonicalize(source)
-        .with_context(|| format!("cannot bind {}", source.display()))?;
+    let source =
+        fs::canonicalize(source).with_context(|| format!("cannot bind {}", source.display()))?;
     let at = root.join(destination.strip_prefix("/").unwrap_or(destination));
     if source.is_dir() {
         fs::create_dir_all(&at)?;

@@ -1,6 +1,7 @@
 //! Ground truth of the sample pictures, and how an answer is judged by it.
 
 use super::{Answer, Score, file_name};
+use crate::models::{class_ious, mean_relative_error};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
@@ -85,12 +86,20 @@ impl Truth {
         answers: &[Answer],
     ) -> Result<(Score, Vec<Judgement>)> {
         if answers.len() != self.files.len() {
-            bail!("{task}: {} answers to {} pictures", answers.len(), self.files.len());
+            bail!(
+                "{task}: {} answers to {} pictures",
+                answers.len(),
+                self.files.len()
+            );
         }
         let mut judged = Vec::new();
         for (entry, answer) in self.files.iter().zip(answers) {
             if file_name(&answer.file) != entry.file {
-                bail!("{task}: an answer to {} instead of {}", answer.file.display(), entry.file);
+                bail!(
+                    "{task}: an answer to {} instead of {}",
+                    answer.file.display(),
+                    entry.file
+                );
             }
             let judgement = match task {
                 "classify" => classify(entry, answer),
@@ -131,18 +140,13 @@ impl Truth {
         let found = map.as_slice::<u8>().context("the map is not u8")?;
         let truth = truth.as_raw();
         if truth.len() != found.len() {
-            bail!("the map has {} pixels, the truth {}", found.len(), truth.len());
+            bail!(
+                "the map has {} pixels, the truth {}",
+                found.len(),
+                truth.len()
+            );
         }
-        let mut both = [0_u64; 256];
-        let mut either = [0_u64; 256];
-        for (&t, &f) in truth.iter().zip(found) {
-            either[t as usize] += 1;
-            if t == f {
-                both[t as usize] += 1;
-            } else {
-                either[f as usize] += 1;
-            }
-        }
+        let ious = class_ious(truth, found);
         let classes = |present: &dyn Fn(u8) -> bool| -> String {
             (1..=u8::MAX)
                 .filter(|&class| present(class))
@@ -150,16 +154,12 @@ impl Truth {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        let ious: Vec<f64> = both
-            .iter()
-            .zip(either)
-            .filter(|&(_, either)| either > 0)
-            .map(|(&both, either)| both as f64 / either as f64)
-            .collect();
         let mean = ious.iter().sum::<f64>() / ious.len() as f64;
         Ok(Judgement {
             truth: classes(&|class| truth.contains(&class)),
-            answer: classes(&|class| found.iter().filter(|&&f| f == class).count() > truth.len() / 1000),
+            answer: classes(&|class| {
+                found.iter().filter(|&&f| f == class).count() > truth.len() / 1000
+            }),
             confidence: Some(mean),
             correct: mean >= self.threshold,
             points: (ious.iter().sum(), ious.len() as f64),
@@ -169,7 +169,11 @@ impl Truth {
     /// Share of the points that are within 5 % of the picture's diagonal.
     fn pose(&self, entry: &Entry, answer: &Answer) -> Result<Judgement> {
         let truth = entry.points.as_ref().context("the truth has no points")?;
-        let side = |key: &str| answer.result["image"][key].as_f64().context("no image size");
+        let side = |key: &str| {
+            answer.result["image"][key]
+                .as_f64()
+                .context("no image size")
+        };
         let near = side("width")?.hypot(side("height")?) * 0.05;
         let found = answer.result["people"][0]["points"]
             .as_array()
@@ -197,19 +201,18 @@ impl Truth {
     /// Mean of |found - true| / true over all pixels.
     fn depth(&self, entry: &Entry, answer: &Answer) -> Result<Judgement> {
         let depth = entry.depth.as_ref().context("the truth has no depth")?;
-        let truth = vaccel::npy::read_file(self.folder.join(depth))?;
+        let truth = read_npy(&self.folder.join(depth))?;
         let truth = truth.as_slice::<f32>().context("the truth is not f32")?;
         let map = read_map(answer)?;
         let found = map.as_slice::<f32>().context("the map is not f32")?;
         if truth.len() != found.len() {
-            bail!("the map has {} pixels, the truth {}", found.len(), truth.len());
+            bail!(
+                "the map has {} pixels, the truth {}",
+                found.len(),
+                truth.len()
+            );
         }
-        let errors: f64 = truth
-            .iter()
-            .zip(found)
-            .map(|(&t, &f)| f64::from((f - t).abs() / t.max(1e-6)))
-            .sum();
-        let mean = errors / truth.len() as f64;
+        let mean = mean_relative_error(truth, found);
         let range = |values: &[f32]| {
             let (low, high) = values
                 .iter()
@@ -287,16 +290,29 @@ pub(crate) fn matches(truth: &[Box], found: &[Box]) -> usize {
 
 fn read_map(answer: &Answer) -> Result<vaccel::Tensor> {
     let path = answer.map.as_ref().context("the answer has no map")?;
-    Ok(vaccel::npy::read_file(path)?)
+    read_npy(path)
 }
 
+fn read_npy(path: &Path) -> Result<vaccel::Tensor> {
+    let file =
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    vaccel::Tensor::read_npy(std::io::BufReader::new(file))
+        .with_context(|| path.display().to_string())
+}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     fn square(x: f64, label: &str) -> Box {
-        Box { x, y: 0.0, width: 10.0, height: 10.0, label: label.into() }
+        Box {
+            x,
+            y: 0.0,
+            width: 10.0,
+            height: 10.0,
+            label: label.into(),
+        }
     }
 
     #[test]
@@ -314,7 +330,14 @@ mod tests {
 
     #[test]
     fn a_wrong_label_is_not_correct() {
-        let entry = Entry { file: "a".into(), label: Some("7".into()), boxes: None, mask: None, points: None, depth: None };
+        let entry = Entry {
+            file: "a".into(),
+            label: Some("7".into()),
+            boxes: None,
+            mask: None,
+            points: None,
+            depth: None,
+        };
         let answer = |label: &str| Answer {
             file: "a".into(),
             result: serde_json::json!({"classes": [{"label": label, "score": 0.9}]}),
@@ -324,7 +347,10 @@ mod tests {
         };
         assert!(classify(&entry, &answer("7")).unwrap().correct);
         assert!(!classify(&entry, &answer("1")).unwrap().correct);
-        let none = Answer { result: serde_json::Value::Null, ..answer("7") };
+        let none = Answer {
+            result: serde_json::Value::Null,
+            ..answer("7")
+        };
         assert!(!classify(&entry, &none).unwrap().correct);
     }
 }

@@ -1,0 +1,106 @@
+//! `vaccel info`: what there is, what is missing, and how to get it.
+
+use crate::connect;
+use crate::options::{Info, Options};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Plugins that belong to the installation.
+const KNOWN: &[&str] = &["onnx", "blas", "exec", "noop", "mbench", "rpc"];
+
+pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {
+    connect::start(options, "noop")?;
+    let mut missing = Vec::new();
+    if options.plugins.is_empty() {
+        // One at a time, so that one that fails does not hide the others.
+        for name in KNOWN {
+            if *name == "rpc" && options.remote.is_none() || already_loaded(name)? {
+                continue;
+            }
+            if let Err(error) = vaccel::load_plugin(name) {
+                missing.push(json!({"name": name, "message": error.message}));
+            }
+        }
+    }
+    let mut about = vaccel::describe()?;
+    let object = about
+        .as_object_mut()
+        .context("the library's description is not a JSON object")?;
+    object.insert("missing".into(), Value::Array(missing));
+    object.insert("program".into(), json!(env!("CARGO_PKG_VERSION")));
+    let mut out = std::io::stdout().lock();
+    if info.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&about)?)?;
+    } else {
+        show(&mut out, &about)?;
+    }
+    Ok(())
+}
+
+fn already_loaded(name: &str) -> Result<bool> {
+    Ok(vaccel::describe()?["plugins"]
+        .as_array()
+        .is_some_and(|plugins| plugins.iter().any(|plugin| plugin["name"] == name)))
+}
+
+fn show(out: &mut impl Write, about: &Value) -> Result<()> {
+    writeln!(
+        out,
+        "vaccel {}, library {}",
+        text(&about["program"]),
+        text(&about["version"])
+    )?;
+    for plugin in list(&about["plugins"]) {
+        writeln!(
+            out,
+            "\n{} {}",
+            text(&plugin["name"]),
+            text(&plugin["version"])
+        )?;
+        line(out, "file", &plugin["path"])?;
+        line(out, "serves", &plugin["types"])?;
+        line(out, "operations", &plugin["ops"])?;
+        if let Some(ext) = plugin["ext"].as_object() {
+            for (key, value) in ext {
+                line(out, key, value)?;
+            }
+        }
+    }
+    for plugin in list(&about["missing"]) {
+        writeln!(
+            out,
+            "\n{} is missing\n  {}",
+            text(&plugin["name"]),
+            text(&plugin["message"])
+        )?;
+    }
+    Ok(())
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn line(out: &mut impl Write, key: &str, value: &Value) -> Result<()> {
+    let value = text(value);
+    if !value.is_empty() {
+        writeln!(out, "  {key:<12} {value}")?;
+    }
+    Ok(())
+}
+
+/// A value as a person would write it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(s) => s.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(k, v)| format!("{k}: {}", text(v)))
+            .collect::<Vec<_>>()
+            .join("; "),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,188 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(
+    name = "vaccel",
+    version,
+    about = "Classify pictures, run models and call functions, here or through an agent",
+    after_help = "Examples:\n  \
+        vaccel classify cat.jpg\n  \
+        vaccel detect street.jpg --model yolo11n/ --output out --json\n  \
+        vaccel run model.onnx --input input=x.npy --output out\n  \
+        vaccel --remote unix:///run/vaccel/agent.sock classify cat.jpg\n  \
+        vaccel --remote vsock://2:2048 info\n\n\
+        Exit codes: 0 done, 1 the operation failed, 2 wrong command line, 3 the library, a plugin, a model or the agent is missing.\n\
+        Environment: VACCEL_LIBRARY, VACCEL_MODELS, VACCEL_PLUGIN_PATH, VACCEL_RPC_ADDRESS, VACCEL_RPC_TIMEOUT, VACCEL_LOG_LEVEL."
+)]
+pub(crate) struct Options {
+    /// Run on the agent at this address: unix://PATH, tcp://HOST:PORT or vsock://CID:PORT.
+    #[arg(long, short, global = true, value_name = "ADDRESS")]
+    pub(crate) remote: Option<String>,
+
+    /// Plugins to load, separated by commas [default: the embedded backend, or the transport with --remote].
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    pub(crate) plugins: Vec<String>,
+
+    /// Show the library's log on standard output; twice for debugging.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Name what pictures show.
+    Classify(Image),
+    /// Find objects in pictures.
+    Detect(Image),
+    /// Tell the class of every pixel.
+    Segment(Image),
+    /// Find key points of figures.
+    Pose(Image),
+    /// Estimate distances.
+    Depth(Image),
+    /// Run any model on tensors from .npy files.
+    Run(Run),
+    /// Multiply two random matrices, and check the result.
+    Sgemm(Sgemm),
+    /// Call a function of a shared library.
+    Exec(Exec),
+    /// Show version, plugins, operations and devices, and what is missing.
+    Info(Info),
+    /// Run an agent; the same as vaccel-agent.
+    Agent(Agent),
+    /// Print completions for a shell.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Image {
+    /// JPEG or PNG files.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    /// Model file, model.toml, or folder with one [default: the backend's own for the task].
+    #[arg(long, short)]
+    pub(crate) model: Option<PathBuf>,
+
+    /// Options for the backend: key=value, several with commas.
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) options: Option<String>,
+
+    /// Write annotated pictures to this folder.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// With --output: also write the map of classes or distances as .npy (segment, depth).
+    #[arg(long, requires = "output")]
+    pub(crate) map: bool,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Run each picture this many times, and show the times.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) repeat: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Model file or folder.
+    pub(crate) model: PathBuf,
+
+    /// Input tensor from a .npy file; the name may be left out for inputs in order.
+    #[arg(long, short, value_name = "[NAME=]FILE")]
+    pub(crate) input: Vec<String>,
+
+    /// Write each output to DIR/NAME.npy.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Options for the backend: key=value, several with commas.
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) options: Option<String>,
+
+    /// Only show the model's inputs and outputs.
+    #[arg(long)]
+    pub(crate) info: bool,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Run this many times, and show the times.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) repeat: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct Sgemm {
+    /// Rows of A and C.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub(crate) m: u32,
+    /// Columns of B and C.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub(crate) n: u32,
+    /// Columns of A, rows of B.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub(crate) k: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Run this many times, and show the times.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) repeat: u32,
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Arguments are TYPE:VALUE in order; TYPE is i32, i64, u32, u64, f32, f64, str or file.\n\n\
+    Examples:\n  vaccel exec ./libmytestlib.so mytestfunc --arg i32:10 --out 4\n  \
+    vaccel exec --upload ./libmytestlib.so mytestfunc --arg str:hello --out 64"
+)]
+pub(crate) struct Exec {
+    /// Shared library, as the side that runs it knows it.
+    pub(crate) library: String,
+    /// Function: int f(struct vaccel_arg *read, size_t nr_read, struct vaccel_arg *write, size_t nr_write).
+    pub(crate) symbol: String,
+    /// Argument, as TYPE:VALUE.
+    #[arg(long, short, value_name = "TYPE:VALUE")]
+    pub(crate) arg: Vec<String>,
+    /// Result buffer of this many bytes; may be given several times.
+    #[arg(long, short, value_name = "BYTES")]
+    pub(crate) out: Vec<usize>,
+    /// Send the library as a resource instead of naming a path.
+    #[arg(long)]
+    pub(crate) upload: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Info {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Agent {
+    /// Options of vaccel-agent; see `vaccel agent --help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
