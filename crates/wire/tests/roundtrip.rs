@@ -241,7 +241,7 @@ fn resources_come_back_as_they_were() {
         type_: 0,
         name: &names[i],
         size: 1 << (i * 10),
-        hash: if i % 2 == 0 { &[7; 32] } else { &[] },
+        hash: if i.is_multiple_of(2) { &[7; 32] } else { &[] },
     };
     for i in 0..5 {
         blob(i).encode(&mut builder);

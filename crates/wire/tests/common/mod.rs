@@ -6,10 +6,10 @@ use std::cell::Cell;
 use vaccel_wire::{Frame, HEADER_LEN, Header};
 
 /// Numbers that are the same in every run (splitmix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -17,23 +17,23 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
-    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.next() as u8).collect()
     }
 }
 
-pub fn bytes(frame: &Frame<'_, '_>) -> Vec<u8> {
+pub(crate) fn bytes(frame: &Frame<'_, '_>) -> Vec<u8> {
     let all: Vec<u8> = frame.slices().flatten().copied().collect();
     assert!(frame.slices().all(|s| !s.is_empty()));
     assert_eq!(all.len() as u64, frame.frame_len());
     all
 }
 
-pub fn split(frame: &[u8]) -> (Header, &[u8], &[u8]) {
+pub(crate) fn split(frame: &[u8]) -> (Header, &[u8], &[u8]) {
     let header = Header::decode(frame[..HEADER_LEN].try_into().unwrap()).unwrap();
     let (meta, payload) = frame[HEADER_LEN..].split_at(header.meta_len as usize);
     assert_eq!(payload.len() as u64, header.payload_len);
@@ -41,7 +41,7 @@ pub fn split(frame: &[u8]) -> (Header, &[u8], &[u8]) {
 }
 
 /// Counts what a thread allocates.
-pub struct Counting;
+pub(crate) struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -64,7 +64,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// What `f` returns, how often it allocated, and the most it asked for at once.
-pub fn counted<T>(f: impl FnOnce() -> T) -> (T, usize, usize) {
+pub(crate) fn counted<T>(f: impl FnOnce() -> T) -> (T, usize, usize) {
     COUNT.with(|c| c.set(0));
     LARGEST.with(|l| l.set(0));
     let value = f();
