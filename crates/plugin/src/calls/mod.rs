@@ -1,0 +1,219 @@
+//! The C functions behind the [`Plugin`] trait: each checks what it was given,
+//! calls one method, and turns the result into a code.
+
+pub(crate) mod compute;
+pub(crate) mod framework;
+pub(crate) mod hooks;
+pub(crate) mod image;
+pub(crate) mod model;
+pub(crate) mod simple;
+
+use crate::error::Result;
+use crate::models::Models;
+use crate::op::Op;
+use crate::plugin::Plugin;
+use crate::raw::{RawOps, RawPlugin, guard};
+use crate::session::Session;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use vaccel_abi::CResult;
+use vaccel_abi::session::vaccel_session;
+
+/// The plugin and its loaded models, from `init` to `fini`.
+#[derive(Debug)]
+pub(crate) struct Instance<P> {
+    plugin: P,
+    models: Models,
+}
+
+impl<P> Instance<P> {
+    /// # Safety
+    /// As [`Session::from_raw`].
+    #[inline]
+    unsafe fn session(&self, session: *mut vaccel_session) -> Result<Session<'_>> {
+        // SAFETY: promised by the caller.
+        unsafe { Session::from_raw(session, &self.models) }
+    }
+}
+
+/// Where the one instance of a plugin is kept.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Slot<P>(AtomicPtr<Instance<P>>);
+
+impl<P: Plugin> Slot<P> {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    #[inline]
+    fn get(&self) -> Result<&Instance<P>> {
+        // SAFETY: null, or an instance that lives until `fini`, which the
+        // library calls after the last operation has returned, as it must
+        // before it unloads the code itself.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }.ok_or_else(not_initialised)
+    }
+
+    fn set(&self, plugin: P) {
+        let instance = Box::into_raw(Box::new(Instance {
+            plugin,
+            models: Models::default(),
+        }));
+        let old = self.0.swap(instance, Ordering::AcqRel);
+        drop_instance(old);
+    }
+
+    fn clear(&self) {
+        drop_instance(self.0.swap(std::ptr::null_mut(), Ordering::AcqRel));
+    }
+}
+
+impl<P: Plugin> Default for Slot<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn drop_instance<P>(old: *mut Instance<P>) {
+    if !old.is_null() {
+        // SAFETY: made by `Box::into_raw` in `set`, and taken out of the slot.
+        drop(unsafe { Box::from_raw(old) });
+    }
+}
+
+#[cold]
+fn not_initialised() -> crate::Error {
+    crate::Error::new(crate::code::ENODEV, "the plugin is not initialised")
+}
+
+/// A plugin with a place for its instance; implemented by
+/// [`export_plugin!`](crate::export_plugin).
+#[doc(hidden)]
+pub trait Exported: Plugin {
+    fn slot() -> &'static Slot<Self>;
+}
+
+/// The body of every C function: finds the plugin, calls `f`, reports.
+#[inline(always)]
+pub(crate) fn call<P: Exported>(
+    what: &'static str,
+    f: impl FnOnce(&Instance<P>) -> Result<()>,
+) -> CResult {
+    guard(P::NAME, what, || f(P::slot().get()?))
+}
+
+/// The C side of a [`Plugin`].
+#[doc(hidden)]
+#[must_use]
+pub const fn raw_plugin<P: Exported>() -> RawPlugin {
+    let mut raw = RawPlugin::new(P::NAME, P::VERSION, P::TYPES);
+    raw.init = Some(init::<P>);
+    raw.fini = Some(fini::<P>);
+    raw.session_init = Some(hooks::session_init::<P>);
+    raw.session_release = Some(hooks::session_release::<P>);
+    raw.resource_register = Some(hooks::resource_register::<P>);
+    raw.resource_unregister = Some(hooks::resource_unregister::<P>);
+    raw.ops = raw_ops::<P>();
+    raw.ext.describe = Some(hooks::describe::<P>);
+    if P::MODELS {
+        raw.ext.model_load = Some(model::load::<P>);
+        raw.ext.model_unload = Some(model::unload::<P>);
+        raw.ext.model_run = Some(model::run::<P>);
+        raw.ext.model_info = Some(model::info::<P>);
+    }
+    raw
+}
+
+const fn raw_ops<P: Exported>() -> RawOps {
+    use vaccel_abi::tensor::{vaccel_tflite_tensor, vaccel_torch_tensor};
+    let mut ops = RawOps::NONE;
+    macro_rules! offer {
+        ($($op:ident: $field:ident = $function:expr;)*) => {
+            $(if Op::$op.is_in(P::OPS) {
+                ops.$field = Some($function);
+            })*
+        };
+    }
+    offer! {
+        Noop: noop = simple::noop::<P>;
+        Exec: exec = simple::exec::<P>;
+        ExecWithResource: exec_with_resource = simple::exec_with_resource::<P>;
+        Minmax: minmax = simple::minmax::<P>;
+        Opencv: opencv = simple::opencv::<P>;
+        ImageClassify: image_classify = image::classify::<P>;
+        ImageDetect: image_detect = image::detect::<P>;
+        ImageSegment: image_segment = image::segment::<P>;
+        ImagePose: image_pose = image::pose::<P>;
+        ImageDepth: image_depth = image::depth::<P>;
+        TfModelLoad: tf_model_load = framework::tf_load::<P>;
+        TfModelUnload: tf_model_unload = framework::tf_unload::<P>;
+        TfModelRun: tf_model_run = framework::tf_run::<P>;
+        TfliteModelLoad: tflite_model_load = framework::load::<P, vaccel_tflite_tensor>;
+        TfliteModelUnload: tflite_model_unload = framework::unload::<P>;
+        TfliteModelRun: tflite_model_run = framework::tflite_run::<P>;
+        TorchModelLoad: torch_model_load = framework::load::<P, vaccel_torch_tensor>;
+        TorchModelRun: torch_model_run = framework::torch_run::<P>;
+        TorchSgemm: torch_sgemm = framework::torch_sgemm::<P>;
+        Sgemm: sgemm = compute::sgemm::<P>;
+        FpgaArraycopy: fpga_arraycopy = compute::arraycopy::<P>;
+        FpgaMmult: fpga_mmult = compute::mmult::<P>;
+        FpgaParallel: fpga_parallel = compute::parallel::<P>;
+        FpgaVectoradd: fpga_vectoradd = compute::vectoradd::<P>;
+    }
+    ops
+}
+
+fn init<P: Exported>() -> Result<()> {
+    P::slot().set(P::new()?);
+    Ok(())
+}
+
+fn fini<P: Exported>() {
+    P::slot().clear();
+}
+
+/// Exports a type that implements [`Plugin`](crate::Plugin) as the symbols
+/// `vaccel_plugin` and `vaccel_plugin_ext`. Once in a crate, at its top level.
+///
+/// ```
+/// use vaccel_plugin::{Description, Op, Plugin, Result, Session, abi};
+///
+/// struct Greeter;
+///
+/// impl Plugin for Greeter {
+///     const NAME: &'static std::ffi::CStr = c"greeter";
+///     const VERSION: &'static std::ffi::CStr = vaccel_plugin::version!();
+///     const TYPES: u32 = abi::plugin::PLUGIN_SOFTWARE;
+///     const OPS: &'static [Op] = &[Op::Noop];
+///
+///     fn new() -> Result<Self> {
+///         Ok(Greeter)
+///     }
+///     fn describe(&self) -> Description {
+///         Description::ready("Greets.")
+///     }
+///     fn noop(&self, session: &Session<'_>) -> Result<()> {
+///         vaccel_plugin::log::info!("hello, session {}", session.id());
+///         Ok(())
+///     }
+/// }
+///
+/// vaccel_plugin::export_plugin!(Greeter);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! export_plugin {
+    ($plugin:ty) => {
+        const _: () = {
+            impl $crate::export::Exported for $plugin {
+                fn slot() -> &'static $crate::export::Slot<Self> {
+                    static SLOT: $crate::export::Slot<$plugin> = $crate::export::Slot::new();
+                    &SLOT
+                }
+            }
+            static RAW: $crate::raw::RawPlugin = $crate::export::raw_plugin::<$plugin>();
+            $crate::export_raw_plugin!(RAW);
+        };
+    };
+}
