@@ -3,10 +3,10 @@
 use super::Figure;
 use super::pingpong::PingPong;
 use super::sample::{bind, each_microseconds, median, processors, quantile};
-use crate::demo::agent::Agent;
 use anyhow::Result;
 use std::path::Path;
 use vaccel::{Config, Session};
+use vaccel_tests::Agent;
 
 const ROUNDS: usize = 5;
 const CALLS: usize = 20_000;
@@ -26,7 +26,7 @@ pub(crate) fn run(prefix: &Path) -> Result<Vec<Figure>> {
 /// ends run changes a round trip fivefold, and may not differ from the floor's.
 fn placed(prefix: &Path, name: &str, own: &[usize], other: &[usize]) -> Result<Vec<Figure>> {
     bind(other)?;
-    let agent = Agent::start_with(prefix, "noop", &["tcp://127.0.0.1:0"], &[])?;
+    let agent = Agent::start(prefix, "noop", &["tcp://127.0.0.1:0"], &[])?;
     let mut floor = PingPong::start()?;
     bind(own)?;
     let mut figures = Vec::new();

@@ -5,7 +5,6 @@
 //! pictures of every task. The same pictures go through the same program in
 //! process; answers are compared with the truth, and times with each other.
 
-pub(crate) mod agent;
 mod picture;
 mod report;
 pub(crate) mod sandbox;
@@ -104,7 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&out)?;
     let out = fs::canonicalize(out)?;
 
-    let agent = agent::Agent::start(&prefix)?;
+    let agent = vaccel_tests::Agent::start(&prefix, "onnx", &[], &[])?;
     let namespaces = sandbox_permitted(&prefix)?;
     if namespaces {
         eprintln!(
@@ -229,7 +228,7 @@ fn run_remote(
     samples: &Path,
     pictures: &[String],
     out: &Path,
-    agent: &agent::Agent,
+    agent: &vaccel_tests::Agent,
     namespaces: bool,
 ) -> Result<Answers> {
     let out = out.join(task).join("remote");
