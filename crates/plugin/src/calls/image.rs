@@ -41,7 +41,7 @@ pub(crate) unsafe extern "C" fn classify<P: Exported>(
             let image = memory::slice(img.cast::<u8>(), len_img, "the image")?;
             let found = this.plugin.image_classify(&session, image)?;
             write_path(
-                found.picture.path(),
+                found.picture,
                 optional(out_imgname, len_out_imgname, "out_imgname")?,
             )?;
             write_text(&found.text, optional(out_text, len_out_text, "out_text")?);
@@ -65,7 +65,7 @@ unsafe fn picture<P: Exported>(
         optional(out.0, out.1, "out_imgname")?;
         let bytes = memory::slice(image.0.cast::<u8>(), image.1, "the image")?;
         let found = f(&this.plugin, &session, bytes)?;
-        write_path(found.path(), optional(out.0, out.1, "out_imgname")?)
+        write_path(found, optional(out.0, out.1, "out_imgname")?)
     }
 }
 
