@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod docs;
 mod models;
 mod process;
 mod stage;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Options),
     /// Evaluate the shipped models again.
     Models(models::Options),
+    /// Write the pages that follow from the code.
+    Docs(docs::Options),
     /// The other end of a ping-pong.
     #[command(hide = true)]
     BenchPeer(bench::PeerOptions),
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Models(options) => models::run(&options),
+        Command::Docs(options) => docs::run(&options),
         Command::BenchPeer(options) => bench::peer(&options),
         Command::Sandbox(options) => demo::sandbox::run(&options),
     }
