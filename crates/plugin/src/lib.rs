@@ -31,6 +31,8 @@ pub mod raw;
 mod resource;
 mod session;
 mod tensor;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use vaccel_abi as abi;
 pub use vaccel_abi::error as code;

@@ -33,6 +33,9 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     const OPS: &'static [Op];
     /// True to offer the neutral model API.
     const MODELS: bool = false;
+    /// True when running a model that was not loaded loads it first, without
+    /// options; false: it is `ENOENT`.
+    const LOAD_ON_RUN: bool = false;
 
     /// Makes it, once, when the library loads the plugin. It should be quick:
     /// what is slow or may be missing is opened on first use.

@@ -2,12 +2,12 @@
 //! traits.
 
 use super::{Exported, Instance, call};
-use crate::backend::{ModelApi, ModelSource, Options};
+use crate::backend::{ModelApi, Options};
 use crate::ctensor::{CTensor, Outputs, read_tensor, read_tensors};
 use crate::error::{Error, Result};
 use crate::memory::{self, CBuffer, count};
 use crate::plugin::TorchSgemm;
-use crate::resource::{Resource, ResourceType};
+use crate::resource::Resource;
 use crate::tensor::{TensorOut, TensorView};
 use libc::c_int;
 use std::borrow::Cow;
@@ -30,12 +30,7 @@ unsafe fn load_model<P: Exported>(
 ) -> Result<()> {
     // SAFETY: promised by the caller.
     let (session, resource) = unsafe { (this.session(session)?, Resource::from_raw(resource)?) };
-    resource.expect(ResourceType::Model)?;
-    session.model_or_load(&resource, || {
-        let source = ModelSource::new(resource, api);
-        this.plugin
-            .load_model(&session, &source, &Options::default())
-    })?;
+    this.load(&session, resource, api, &Options::default())?;
     Ok(())
 }
 
@@ -221,7 +216,7 @@ unsafe fn run_model<P: Exported, T: CTensor>(
     unsafe {
         let session = this.session(session)?;
         let resource = Resource::from_raw(resource)?;
-        let model = session.model(&resource)?;
+        let model = this.model(&session, resource, T::API)?;
         let inputs: Vec<TensorView<'_>> =
             read_tensors(tensors.inputs, tensors.nr_inputs, tensors.input_names)?;
         let place = Outputs::new(tensors.outputs, tensors.nr_outputs)?;

@@ -8,12 +8,15 @@ pub(crate) mod image;
 pub(crate) mod model;
 pub(crate) mod simple;
 
+use crate::backend::{Model, ModelApi, ModelSource, Options};
 use crate::error::Result;
 use crate::models::Models;
 use crate::op::Op;
 use crate::plugin::Plugin;
 use crate::raw::{RawOps, RawPlugin, guard};
+use crate::resource::{Resource, ResourceType};
 use crate::session::Session;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use vaccel_abi::CResult;
 use vaccel_abi::session::vaccel_session;
@@ -32,6 +35,36 @@ impl<P> Instance<P> {
     unsafe fn session(&self, session: *mut vaccel_session) -> Result<Session<'_>> {
         // SAFETY: promised by the caller.
         unsafe { Session::from_raw(session, &self.models) }
+    }
+}
+
+impl<P: Plugin> Instance<P> {
+    /// Loads a model, unless it is loaded already.
+    fn load(
+        &self,
+        session: &Session<'_>,
+        resource: Resource<'_>,
+        api: ModelApi,
+        options: &Options,
+    ) -> Result<Arc<dyn Model>> {
+        resource.expect(ResourceType::Model)?;
+        session.model_or_load(&resource, || {
+            let source = ModelSource::new(resource, api);
+            self.plugin.load_model(session, &source, options)
+        })
+    }
+
+    /// The model to run.
+    fn model(
+        &self,
+        session: &Session<'_>,
+        resource: Resource<'_>,
+        api: ModelApi,
+    ) -> Result<Arc<dyn Model>> {
+        if P::LOAD_ON_RUN {
+            return self.load(session, resource, api, &Options::default());
+        }
+        session.model(&resource)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The neutral model API.
 
 use super::{Exported, call};
-use crate::backend::{ModelApi, ModelInfo, ModelSource, Options, TensorInfo};
+use crate::backend::{ModelApi, ModelInfo, Options, TensorInfo};
 use crate::dtype::{Dtype, Shape};
 use crate::error::Result;
 use crate::memory::{self, CBuffer, overlap, span};
-use crate::resource::{Resource, ResourceType};
+use crate::resource::Resource;
 use crate::tensor::{TensorOut, TensorView, Written};
 use libc::{c_char, size_t};
 use std::borrow::Cow;
@@ -36,12 +36,8 @@ pub(crate) unsafe extern "C" fn load<P: Exported>(
                 optional_text(options, "the options")?,
             )
         };
-        resource.expect(ResourceType::Model)?;
         let options = Options::parse(options.unwrap_or_default())?;
-        session.model_or_load(&resource, || {
-            let source = ModelSource::new(resource, ModelApi::Neutral);
-            this.plugin.load_model(&session, &source, &options)
-        })?;
+        this.load(&session, resource, ModelApi::Neutral, &options)?;
         Ok(())
     })
 }
@@ -72,7 +68,7 @@ pub(crate) unsafe extern "C" fn run<P: Exported>(
         unsafe {
             let session = this.session(session)?;
             let resource = Resource::from_raw(resource)?;
-            let model = session.model(&resource)?;
+            let model = this.model(&session, resource, ModelApi::Neutral)?;
             let inputs = copy_list(inputs, nr_inputs, "inputs")?;
             let wanted = copy_list(outputs.cast_const(), nr_outputs, "outputs")?;
             let spans = output_spans(&wanted)?;
@@ -87,7 +83,7 @@ pub(crate) unsafe extern "C" fn run<P: Exported>(
                 .map(|(i, t)| output(t, i))
                 .collect::<Result<Vec<_>>>()?;
             let ran = model.run(&views, &mut outs);
-            let done = ran.and_then(|()| outs.iter().map(TensorOut::finished).collect());
+            let done = ran.and_then(|()| outs.iter().map(finished).collect());
             let written: Vec<Written> = match done {
                 Ok(written) => written,
                 Err(e) => {
@@ -106,6 +102,19 @@ pub(crate) unsafe extern "C" fn run<P: Exported>(
         }
         Ok(())
     })
+}
+
+/// What was written, in a type that the neutral API has a number for.
+fn finished(out: &TensorOut<'_>) -> Result<Written> {
+    let written = out.finished()?;
+    if written.dtype.code().is_none() {
+        crate::bail!(
+            ENOTSUP,
+            "an output is {}, which only the calls of its framework can carry",
+            written.dtype
+        );
+    }
+    Ok(written)
 }
 
 /// Copies the structures: whatever another thread does to them afterwards, what
@@ -264,7 +273,7 @@ pub(crate) unsafe extern "C" fn info<P: Exported>(
         // SAFETY: the library passes live ones.
         let (session, resource) =
             unsafe { (this.session(session)?, Resource::from_raw(resource)?) };
-        let info = session.model(&resource)?.info();
+        let info = this.model(&session, resource, ModelApi::Neutral)?.info();
         let info = c_info(&info, &P::NAME.to_string_lossy())?;
         // SAFETY: not null; the caller's to write to.
         unsafe { out.write(info) };
