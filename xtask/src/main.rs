@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done with this repository beside `cargo build`.
 
+mod abi;
 mod bench;
 mod demo;
 mod docs;
@@ -46,6 +47,8 @@ enum Command {
     Bench(bench::Options),
     /// Evaluate the shipped models again.
     Models(models::Options),
+    /// Compare the built library and headers with the description of the binary interface.
+    Abi(abi::Options),
     /// Write the pages that follow from the code.
     Docs(docs::Options),
     /// The other end of a ping-pong.
@@ -67,6 +70,7 @@ fn main() -> Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Models(options) => models::run(&options),
+        Command::Abi(options) => abi::run(&options),
         Command::Docs(options) => docs::run(&options),
         Command::BenchPeer(options) => bench::peer(&options),
         Command::Sandbox(options) => demo::sandbox::run(&options),
