@@ -177,7 +177,6 @@ fn a_model_that_breaks_the_rules_is_an_error_and_leaks_nothing() {
         ("forget", code::EIO),
         ("wrong-size", code::EINVAL),
         ("nine-dims", code::EINVAL),
-        ("native", code::EIO),
         ("write-then-fail", code::EIO),
     ]
     .into_iter()
