@@ -1,1 +1,49 @@
-//! the runtime: plugins, sessions, resources, arguments, operations
+//! The runtime of vaccel: plugins, sessions, resources, arguments, operations.
+//!
+//! The structures that C programs own (`struct vaccel_session` and its kin)
+//! come in as [`ptr::Ptr`]: a pointer that was checked not to be null and that
+//! the caller vouches for. Everything the library must be able to trust lives
+//! on its own side, in the [`slab::Slab`]s of sessions and resources; a structure
+//! that a program forgets without releasing it is never looked at again.
+//!
+//! Lock order: resource, then session, then slab. No lock is held while a plugin
+//! is called.
+
+pub mod alloc;
+pub mod arg;
+pub mod arg_access;
+pub mod arg_array;
+pub mod arg_list;
+pub mod blob;
+pub mod config;
+pub mod env;
+pub mod error;
+pub mod flags;
+pub mod last_error;
+pub mod link;
+pub mod log;
+pub mod op;
+pub mod ordered;
+pub mod plugin;
+pub mod prof;
+pub mod ptr;
+pub mod register;
+pub mod resource;
+pub mod rundir;
+pub mod runtime;
+pub mod search;
+pub mod session;
+pub mod slab;
+pub mod text;
+pub mod url;
+pub mod version;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use error::{Error, Result};
+
+/// Locks, also after a panic elsewhere: every critical section here leaves its
+/// data usable at each step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

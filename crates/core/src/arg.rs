@@ -1,0 +1,119 @@
+//! Arguments: a pointer, a size and a type.
+
+use crate::ptr::Ptr;
+use crate::{Result, alloc, err, get, set};
+use std::ffi::c_void;
+use vaccel_abi::arg::{ARG_MAX, ArgType, element_size, is_scalar, name, vaccel_arg};
+
+/// Checks that a size fits a type.
+pub(crate) fn check(buf: *const c_void, size: usize, type_: ArgType) -> Result {
+    if type_ >= ARG_MAX {
+        return Err(err!(EINVAL, "{type_} is not a type of argument").quiet());
+    }
+    if buf.is_null() || size == 0 {
+        return Err(err!(EINVAL, "an argument of type {} needs data", name(type_)).quiet());
+    }
+    let element = element_size(type_);
+    if (is_scalar(type_) && size != element) || !size.is_multiple_of(element) {
+        return Err(err!(
+            EINVAL,
+            "{size} bytes do not fit {}, whose elements have {element}",
+            name(type_)
+        )
+        .quiet());
+    }
+    Ok(())
+}
+
+/// `vaccel_arg_init`: an argument with its own copy of the data.
+///
+/// # Errors
+/// `EINVAL` for no data, an unknown type or a size that does not fit it; `ENOMEM`.
+pub fn init(
+    arg: Ptr<vaccel_arg>,
+    data: *const c_void,
+    size: usize,
+    type_: ArgType,
+    custom_type_id: u32,
+) -> Result {
+    check(data, size, type_)?;
+    // SAFETY: the caller vouches for `size` bytes at `data`.
+    let copy = alloc::copy(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size) })?;
+    arg.write(vaccel_arg {
+        buf: copy.cast(),
+        size,
+        type_,
+        custom_type_id,
+        owned: true,
+    });
+    Ok(())
+}
+
+/// `vaccel_arg_init_from_buf`: an argument that refers to the caller's memory.
+///
+/// # Errors
+/// `EINVAL` for no data, an unknown type or a size that does not fit it.
+pub fn init_from_buf(
+    arg: Ptr<vaccel_arg>,
+    buf: *mut c_void,
+    size: usize,
+    type_: ArgType,
+    custom_type_id: u32,
+) -> Result {
+    check(buf, size, type_)?;
+    arg.write(vaccel_arg {
+        buf,
+        size,
+        type_,
+        custom_type_id,
+        owned: false,
+    });
+    Ok(())
+}
+
+/// A malloc'ed argument filled by `fill`.
+///
+/// # Errors
+/// `ENOMEM`, and those of `fill`.
+pub fn new(fill: impl FnOnce(Ptr<vaccel_arg>) -> Result) -> Result<*mut vaccel_arg> {
+    let p = alloc::zeroed::<vaccel_arg>(1)?;
+    // SAFETY: just allocated with the size and alignment of the structure.
+    let result = unsafe { Ptr::new(p, "arg") }.and_then(fill);
+    if let Err(e) = result {
+        // SAFETY: made above.
+        unsafe { alloc::free(p) };
+        return Err(e);
+    }
+    Ok(p)
+}
+
+/// `vaccel_arg_release`: frees the data if they are the argument's own.
+pub fn release(arg: Ptr<vaccel_arg>) {
+    if get!(arg.owned) {
+        // SAFETY: owned data come from libc.
+        unsafe { alloc::free(get!(arg.buf)) };
+    }
+    set!(arg.buf = std::ptr::null_mut());
+    set!(arg.size = 0);
+    set!(arg.owned = false);
+}
+
+/// `vaccel_arg_delete`: releases and frees a malloc'ed argument.
+pub fn delete(arg: Ptr<vaccel_arg>) {
+    release(arg);
+    // SAFETY: malloc'ed, by contract of `vaccel_arg_delete`.
+    unsafe { alloc::free(arg.as_ptr()) };
+}
+
+/// True when there is a zero within `size` bytes.
+///
+/// # Safety
+/// `buf` is null or has `size` bytes.
+#[must_use]
+pub unsafe fn is_terminated(buf: *const c_void, size: usize) -> bool {
+    if buf.is_null() {
+        return false;
+    }
+    // SAFETY: the contract of this function.
+    unsafe { !libc::memchr(buf, 0, size).is_null() }
+}

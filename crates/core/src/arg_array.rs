@@ -1,0 +1,355 @@
+//! Arrays of arguments: making and filling them.
+//!
+//! `add` appends an argument that refers to the caller's memory. Reading and
+//! writing the arguments is in [`crate::arg_access`].
+
+use crate::arg::{check, release};
+use crate::arg_access::{bytes_of, serialize, validate};
+use crate::ptr::Ptr;
+use crate::{Result, alloc, err, fail, get, set};
+use std::ffi::{c_char, c_void};
+use vaccel_abi::arg::{
+    ARG_CUSTOM, ARG_STRING, ArgSerializerFn, ArgType, ArgTypeValidatorFn, name, vaccel_arg,
+    vaccel_arg_array,
+};
+
+/// An array of arguments that C owns.
+#[derive(Debug, Clone, Copy)]
+pub struct Array(Ptr<vaccel_arg_array>);
+
+impl From<Ptr<vaccel_arg_array>> for Array {
+    fn from(p: Ptr<vaccel_arg_array>) -> Self {
+        Self(p)
+    }
+}
+
+impl Array {
+    /// `vaccel_arg_array_init`: empty, with room for `capacity`.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn init(self, capacity: usize) -> Result {
+        let args = match capacity {
+            0 => std::ptr::null_mut(),
+            n => alloc::zeroed::<vaccel_arg>(n)?,
+        };
+        self.0.write(vaccel_arg_array {
+            args,
+            count: 0,
+            capacity,
+            position: 0,
+            owned: true,
+        });
+        Ok(())
+    }
+
+    /// `vaccel_arg_array_wrap`: the caller's own arguments.
+    ///
+    /// # Errors
+    /// `EINVAL` for a null pointer with a count.
+    pub fn wrap(self, args: *mut vaccel_arg, count: usize) -> Result {
+        if args.is_null() && count > 0 {
+            fail!(EINVAL, "`args` is null and `count` is {count}");
+        }
+        self.0.write(vaccel_arg_array {
+            args,
+            count,
+            capacity: count,
+            position: 0,
+            owned: false,
+        });
+        Ok(())
+    }
+
+    /// A malloc'ed array.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn create(capacity: usize) -> Result<*mut vaccel_arg_array> {
+        let p = alloc::zeroed::<vaccel_arg_array>(1)?;
+        // SAFETY: just allocated with the size and alignment of the structure.
+        let result = unsafe { Ptr::new(p, "array") }.and_then(|a| Self(a).init(capacity));
+        if let Err(e) = result {
+            // SAFETY: made above.
+            unsafe { alloc::free(p) };
+            return Err(e);
+        }
+        Ok(p)
+    }
+
+    /// `vaccel_arg_array_release`: frees what the array owns.
+    pub fn release(self) {
+        self.clear();
+        let array = self.0;
+        if get!(array.owned) {
+            // SAFETY: an owned array's memory comes from libc.
+            unsafe { alloc::free(get!(array.args)) };
+        }
+        array.write(vaccel_arg_array {
+            args: std::ptr::null_mut(),
+            count: 0,
+            capacity: 0,
+            position: 0,
+            owned: false,
+        });
+    }
+
+    /// `vaccel_arg_array_delete`: releases and frees a malloc'ed array.
+    pub fn delete(self) {
+        self.release();
+        // SAFETY: malloc'ed, by contract of `vaccel_arg_array_delete`.
+        unsafe { alloc::free(self.0.as_ptr()) };
+    }
+
+    /// `vaccel_arg_array_clear`: no arguments; the room stays.
+    pub fn clear(self) {
+        let array = self.0;
+        if get!(array.owned) {
+            for i in 0..get!(array.count) {
+                if let Ok(arg) = self.at(i) {
+                    release(arg);
+                }
+            }
+        }
+        set!(array.count = 0);
+        set!(array.position = 0);
+    }
+
+    /// The arguments, to be handed to an operation.
+    #[must_use]
+    pub fn raw(self) -> *mut vaccel_arg {
+        let array = self.0;
+        get!(array.args)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        let array = self.0;
+        get!(array.count)
+    }
+
+    /// Index of the next one to get or set.
+    #[must_use]
+    pub fn position(self) -> usize {
+        let array = self.0;
+        get!(array.position)
+    }
+
+    /// Sets the position, at most to the end.
+    pub fn set_position(self, position: usize) {
+        let array = self.0;
+        set!(array.position = position.min(get!(array.count)));
+    }
+
+    /// How many are left from the position on.
+    #[must_use]
+    pub fn remaining(self) -> usize {
+        self.count().saturating_sub(self.position())
+    }
+
+    pub(crate) fn at(self, index: usize) -> Result<Ptr<vaccel_arg>> {
+        let (args, count) = (self.raw(), self.count());
+        if index >= count || args.is_null() {
+            return Err(err!(ERANGE, "there is no argument {index}, only {count}").quiet());
+        }
+        // SAFETY: below `count`.
+        unsafe { Ptr::new(args.add(index), "arg") }
+    }
+
+    /// The argument at the position, which must have this type.
+    pub(crate) fn next(self, type_: ArgType) -> Result<Ptr<vaccel_arg>> {
+        let index = self.position();
+        let arg = self.at(index)?;
+        if get!(arg.type_) != type_ {
+            return Err(err!(
+                EINVAL,
+                "argument {index} is {}, not {}",
+                name(get!(arg.type_)),
+                name(type_)
+            )
+            .quiet());
+        }
+        Ok(arg)
+    }
+
+    pub(crate) fn advance(self) {
+        let array = self.0;
+        set!(array.position = self.position() + 1);
+    }
+
+    fn push(self, arg: vaccel_arg) -> Result {
+        let array = self.0;
+        let (count, capacity) = (get!(array.count), get!(array.capacity));
+        if !get!(array.owned) {
+            fail!(
+                EPERM,
+                "an array that wraps the caller's arguments cannot grow"
+            );
+        }
+        if count >= capacity {
+            let more = count.checked_mul(2).map_or(usize::MAX, |n| n.max(4));
+            let new = alloc::array::<vaccel_arg>(more)?;
+            let old = get!(array.args);
+            if !old.is_null() {
+                // SAFETY: `count` arguments are there, and more fit into the new memory.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(old, new, count);
+                    alloc::free(old);
+                }
+            }
+            set!(array.args = new);
+            set!(array.capacity = more);
+        }
+        let args = get!(array.args);
+        // SAFETY: `count` is below the capacity.
+        unsafe { args.add(count).write(arg) };
+        set!(array.count = count + 1);
+        Ok(())
+    }
+
+    /// `vaccel_arg_array_add_*`: bytes of the caller.
+    ///
+    /// # Errors
+    /// `EINVAL` for no data or a size that does not fit the type; `EPERM` for a
+    /// wrapped array; `ENOMEM`.
+    pub fn add(self, buf: *mut c_void, size: usize, type_: ArgType, custom: u32) -> Result {
+        check(buf, size, type_)?;
+        self.push(vaccel_arg {
+            buf,
+            size,
+            type_,
+            custom_type_id: custom,
+            owned: false,
+        })
+    }
+
+    /// `vaccel_arg_array_add_*_array`: `count` elements of the caller.
+    ///
+    /// # Errors
+    /// As [`Self::add`]; `EINVAL` also when the size overflows.
+    pub fn add_elements(self, buf: *mut c_void, count: usize, type_: ArgType) -> Result {
+        self.add(buf, bytes_of(count, type_)?, type_, 0)
+    }
+
+    /// `vaccel_arg_array_add_string`.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    ///
+    /// # Safety
+    /// The string is null or zero-terminated.
+    pub unsafe fn add_string(self, text: *mut c_char) -> Result {
+        if text.is_null() {
+            fail!(EINVAL, "the string is null");
+        }
+        // SAFETY: the contract of this function.
+        let size = unsafe { libc::strlen(text) } + 1;
+        self.add(text.cast(), size, ARG_STRING, 0)
+    }
+
+    /// `vaccel_arg_array_add_custom`, after the validator, if any, agreed.
+    ///
+    /// # Errors
+    /// As [`Self::add`]; `EINVAL` when the validator objects.
+    ///
+    /// # Safety
+    /// The caller vouches for the validator.
+    pub unsafe fn add_custom(
+        self,
+        custom: u32,
+        buf: *mut c_void,
+        size: usize,
+        validator: ArgTypeValidatorFn,
+    ) -> Result {
+        check(buf, size, ARG_CUSTOM)?;
+        // SAFETY: the contract of this function.
+        unsafe { validate(validator, custom, buf, size)? };
+        self.add(buf, size, ARG_CUSTOM, custom)
+    }
+
+    /// `vaccel_arg_array_add_serialized`: what the serialiser makes of the data.
+    ///
+    /// # Errors
+    /// As [`Self::add`]; the code of the serialiser.
+    ///
+    /// # Safety
+    /// The caller vouches for the serialiser, whose result is malloc'ed.
+    pub unsafe fn add_serialized(
+        self,
+        type_: ArgType,
+        custom: u32,
+        data: *const c_void,
+        size: usize,
+        serializer: ArgSerializerFn,
+    ) -> Result {
+        // SAFETY: the contract of this function.
+        let (block, size) = unsafe { serialize(data, size, serializer)? };
+        check(block.as_ptr(), size, type_)?;
+        self.push(vaccel_arg {
+            buf: block.as_ptr(),
+            size,
+            type_,
+            custom_type_id: custom,
+            owned: true,
+        })?;
+        let _ = block.into_raw();
+        Ok(())
+    }
+
+    /// `vaccel_arg_array_add_range`: `count` arguments of another array, as
+    /// references or, with `copy`, with their data.
+    ///
+    /// # Errors
+    /// `ERANGE` when there are not so many, `EINVAL` when the range overflows,
+    /// and those of [`Self::add`]; nothing is added then.
+    pub fn add_range(self, from: Self, start: usize, count: usize, copy: bool) -> Result {
+        let Some(end) = start.checked_add(count) else {
+            fail!(EINVAL, "{count} arguments from {start} on overflow");
+        };
+        if end > from.count() {
+            return Err(err!(
+                ERANGE,
+                "arguments {start} to {end} of an array of {}",
+                from.count()
+            )
+            .quiet());
+        }
+        let before = self.count();
+        for i in start..end {
+            let result = from.at(i).and_then(|arg| self.add_one(arg, copy));
+            if let Err(e) = result {
+                self.truncate(before);
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_one(self, arg: Ptr<vaccel_arg>, copy: bool) -> Result {
+        let mut arg = arg.read();
+        arg.owned = false;
+        if copy && !arg.buf.is_null() {
+            // SAFETY: an argument has `size` bytes at `buf`.
+            let bytes = unsafe { std::slice::from_raw_parts(arg.buf.cast::<u8>(), arg.size) };
+            arg.buf = alloc::copy(bytes)?.cast();
+            arg.owned = true;
+        }
+        self.push(arg).inspect_err(|_| {
+            if arg.owned {
+                // SAFETY: made above.
+                unsafe { alloc::free(arg.buf) };
+            }
+        })
+    }
+
+    fn truncate(self, count: usize) {
+        let array = self.0;
+        for i in count..self.count() {
+            if let Ok(arg) = self.at(i) {
+                release(arg);
+            }
+        }
+        set!(array.count = count);
+    }
+}

@@ -1,0 +1,436 @@
+//! Blobs: the files and buffers that resources consist of.
+
+use crate::ptr::Ptr;
+use crate::{Error, Result, alloc, err, fail, get, lock, log_warn, ptr, set};
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use vaccel_abi::blob::{BLOB_BUFFER, BLOB_FILE, BLOB_MAPPED, BLOB_MAX, vaccel_blob};
+
+/// Two threads that read the same blob must not map its file twice. A blob has
+/// no lock of its own, so it borrows one of these, by address.
+static READING: [Mutex<()>; 16] = [const { Mutex::new(()) }; 16];
+
+fn reading(blob: Ptr<vaccel_blob>) -> &'static Mutex<()> {
+    &READING[(blob.as_ptr().addr() >> 5) % READING.len()]
+}
+
+/// `vaccel_blob_init`: a blob for an existing file; nothing is read yet.
+///
+/// # Errors
+/// `EINVAL` for an empty path or something that is no file; `ENOENT` and others
+/// of the file system; `ENOMEM`.
+pub fn init(blob: Ptr<vaccel_blob>, path: &CStr) -> Result {
+    clear(blob);
+    let path_ref = as_path(path);
+    if path.is_empty() {
+        fail!(EINVAL, "the path of the blob is empty");
+    }
+    let meta = path_ref
+        .metadata()
+        .map_err(|e| Error::io(path_ref.display(), &e))?;
+    if !meta.is_file() {
+        fail!(EINVAL, "{} is not a file", path_ref.display());
+    }
+    let Ok(size) = usize::try_from(meta.len()) else {
+        fail!(
+            ENOMEM,
+            "{} is too large for this machine",
+            path_ref.display()
+        );
+    };
+    let name = path_ref.file_name().unwrap_or(path_ref.as_os_str());
+    let name = alloc::string_from(name.as_bytes())?;
+    let path = alloc::string(path).inspect_err(|_| {
+        // SAFETY: made above.
+        unsafe { alloc::free(name) }
+    })?;
+    set!(blob.type_ = BLOB_FILE);
+    set!(blob.name = name);
+    set!(blob.path = path);
+    set!(blob.size = size);
+    Ok(())
+}
+
+fn clear(blob: Ptr<vaccel_blob>) {
+    blob.write(vaccel_blob {
+        type_: BLOB_FILE,
+        name: std::ptr::null_mut(),
+        path: std::ptr::null_mut(),
+        path_owned: false,
+        data: std::ptr::null_mut(),
+        data_owned: false,
+        size: 0,
+    });
+}
+
+fn as_path(path: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(path.to_bytes()))
+}
+
+/// What a blob made from memory is called, and where it goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Naming<'a> {
+    /// File name; `None` for `file` and six random characters.
+    pub name: Option<&'a CStr>,
+    /// Folder for a file; `None` to stay in memory.
+    pub folder: Option<&'a CStr>,
+    /// Append six random characters to the name.
+    pub randomize: bool,
+}
+
+/// `vaccel_blob_init_from_buf`: a blob of memory, which is not copied and with
+/// `owned` freed (libc `free`) with the blob; or, with a folder, a file with that
+/// content, mapped, which goes away with the blob.
+///
+/// # Errors
+/// `EINVAL` for no data and for a name that is not a plain file name; those of
+/// the file system; `ENOMEM`. The memory stays the caller's then.
+pub fn init_from_buf(
+    blob: Ptr<vaccel_blob>,
+    data: *const u8,
+    size: usize,
+    owned: bool,
+    naming: Naming<'_>,
+) -> Result {
+    clear(blob);
+    if data.is_null() || size == 0 {
+        fail!(EINVAL, "a blob needs data");
+    }
+    let name = file_name(naming)?;
+    let c_name = alloc::string_from(name.as_bytes())?;
+    set!(blob.type_ = BLOB_BUFFER);
+    set!(blob.name = c_name);
+    set!(blob.data = data.cast_mut());
+    set!(blob.size = size);
+    let Some(folder) = naming.folder else {
+        set!(blob.data_owned = owned);
+        return Ok(());
+    };
+    let result = write_file(blob, as_path(folder), &name).and_then(|()| {
+        set!(blob.data = std::ptr::null_mut());
+        set!(blob.type_ = BLOB_FILE);
+        read(blob)
+    });
+    if let Err(e) = result {
+        // Not ours to free after a failure.
+        set!(blob.data = std::ptr::null_mut());
+        release(blob);
+        return Err(e);
+    }
+    if owned {
+        // SAFETY: the caller gave the memory away; it came from libc.
+        unsafe { alloc::free(data.cast_mut()) };
+    }
+    Ok(())
+}
+
+/// `vaccel_blob_persist`: writes a blob in memory to a file in `folder`, which
+/// goes away with the blob. The data stay where they are.
+///
+/// # Errors
+/// `EINVAL` when the blob has a file already or the name is not a plain file
+/// name; those of the file system.
+pub fn persist(blob: Ptr<vaccel_blob>, naming: Naming<'_>) -> Result {
+    let _guard = lock(reading(blob));
+    if get!(blob.type_) != BLOB_BUFFER || !get!(blob.path).is_null() {
+        fail!(EINVAL, "the blob has a file already");
+    }
+    let Some(folder) = naming.folder else {
+        fail!(EINVAL, "no folder to write the blob to");
+    };
+    // SAFETY: the name of an initialised blob is a C string or null.
+    let own = unsafe { ptr::optional_text(get!(blob.name)) };
+    let name = file_name(Naming {
+        name: naming.name.or(own),
+        ..naming
+    })?;
+    write_file(blob, as_path(folder), &name)
+}
+
+/// Writes the data to a new file and sets path and `path_owned`.
+fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result {
+    let data = get!(blob.data);
+    if data.is_null() {
+        fail!(EINVAL, "the blob has no data");
+    }
+    let path = folder.join(name);
+    // SAFETY: a blob in memory has `size` bytes at `data`.
+    let bytes = unsafe { std::slice::from_raw_parts(data, get!(blob.size)) };
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .and_then(|mut file| {
+            file.write_all(bytes).inspect_err(|_| {
+                let _ = std::fs::remove_file(&path);
+            })
+        });
+    written.map_err(|e| Error::io(path.display(), &e))?;
+    let c_path = alloc::string_from(path.as_os_str().as_bytes()).inspect_err(|_| {
+        let _ = std::fs::remove_file(&path);
+    })?;
+    set!(blob.path = c_path);
+    set!(blob.path_owned = true);
+    Ok(())
+}
+
+/// A plain file name: no folder in it, nothing special.
+///
+/// # Errors
+/// `EINVAL` for an empty name, `.`, `..`, and names with `/`; `ENAMETOOLONG`.
+pub fn check_name(name: &str) -> Result {
+    if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+        fail!(EINVAL, "`{name}` is not a plain file name");
+    }
+    if name.len() > 255 {
+        fail!(ENAMETOOLONG, "the file name is longer than 255 bytes");
+    }
+    Ok(())
+}
+
+fn file_name(naming: Naming<'_>) -> Result<String> {
+    let mut name = match naming.name {
+        Some(name) => match name.to_str() {
+            Ok(name) => name.to_owned(),
+            Err(_) => fail!(EINVAL, "the file name {name:?} is not UTF-8"),
+        },
+        None => "file".to_owned(),
+    };
+    check_name(&name)?;
+    if naming.randomize || naming.name.is_none() {
+        name.push('_');
+        name.extend(suffix().map(char::from));
+        check_name(&name)?;
+    }
+    Ok(name)
+}
+
+/// Six characters that no other blob of this process has; files are created
+/// exclusively in private folders, so they need not be hard to guess.
+fn suffix() -> [u8; 6] {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Multiplying by an odd number permutes the 30-bit numbers.
+    let mut n = NEXT
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_mul(0x2545_f491);
+    std::array::from_fn(|_| {
+        let letter = LETTERS[(n % 32) as usize];
+        n /= 32;
+        letter
+    })
+}
+
+/// `vaccel_blob_read`: maps the file of a FILE blob, which becomes MAPPED. What
+/// is in memory already is left as it is.
+///
+/// # Errors
+/// Those of the file system; `ENOMEM` when the file does not fit into memory.
+pub fn read(blob: Ptr<vaccel_blob>) -> Result {
+    let _guard = lock(reading(blob));
+    if get!(blob.type_) != BLOB_FILE {
+        return Ok(());
+    }
+    // SAFETY: the path of an initialised blob is a C string or null.
+    let Some(path) = (unsafe { ptr::optional_text(get!(blob.path)) }) else {
+        fail!(EINVAL, "the blob has neither data nor a path");
+    };
+    let path = as_path(path);
+    let file = File::open(path).map_err(|e| Error::io(path.display(), &e))?;
+    let length = file
+        .metadata()
+        .map_err(|e| Error::io(path.display(), &e))?
+        .len();
+    let Some(size) = usize::try_from(length)
+        .ok()
+        .filter(|&n| isize::try_from(n).is_ok())
+    else {
+        fail!(
+            ENOMEM,
+            "{}: {length} bytes do not fit into memory",
+            path.display()
+        );
+    };
+    let data = if size == 0 {
+        std::ptr::null_mut()
+    } else {
+        map(&file, size, path)?
+    };
+    set!(blob.data = data);
+    set!(blob.data_owned = true);
+    set!(blob.size = size);
+    set!(blob.type_ = BLOB_MAPPED);
+    Ok(())
+}
+
+fn map(file: &File, size: usize, path: &Path) -> Result<*mut u8> {
+    // SAFETY: a new private mapping of an open file; nothing else is there.
+    let p = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_NORESERVE,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if p == libc::MAP_FAILED {
+        let e = std::io::Error::last_os_error();
+        let code = match e.raw_os_error() {
+            Some(libc::ENOMEM | libc::EOVERFLOW) => vaccel_abi::error::ENOMEM,
+            _ => vaccel_abi::error::EIO,
+        };
+        return Err(Error::new(
+            code,
+            format!("{}: cannot map {size} bytes: {e}", path.display()),
+        ));
+    }
+    Ok(p.cast())
+}
+
+/// `vaccel_blob_data`: the bytes and their number, read first if need be.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn data(blob: Ptr<vaccel_blob>) -> Result<(*mut u8, usize)> {
+    read(blob)?;
+    Ok((get!(blob.data), get!(blob.size)))
+}
+
+/// `vaccel_blob_valid`: whether its fields fit together.
+#[must_use]
+pub fn valid(blob: Ptr<vaccel_blob>) -> bool {
+    match get!(blob.type_) {
+        BLOB_FILE => !get!(blob.path).is_null(),
+        BLOB_BUFFER => !get!(blob.data).is_null() && get!(blob.size) > 0,
+        BLOB_MAPPED => !get!(blob.data).is_null() || get!(blob.size) == 0,
+        _ => false,
+    }
+}
+
+/// `vaccel_blob_release`: unmaps or frees what it owns, and removes its file if
+/// it made it. Twice is harmless.
+pub fn release(blob: Ptr<vaccel_blob>) {
+    let data = get!(blob.data);
+    if get!(blob.data_owned) && !data.is_null() {
+        match get!(blob.type_) {
+            // SAFETY: mapped by `read` with this size.
+            BLOB_MAPPED => unsafe {
+                libc::munmap(data.cast(), get!(blob.size));
+            },
+            // SAFETY: given away by the caller; it came from libc.
+            BLOB_BUFFER => unsafe { alloc::free(data) },
+            _ => {}
+        }
+    }
+    // SAFETY: the path of an initialised blob is a C string or null.
+    if let Some(path) = unsafe { ptr::optional_text(get!(blob.path)) }
+        && get!(blob.path_owned)
+    {
+        let path = as_path(path);
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                log_warn!("cannot remove {}: {e}", path.display());
+            }
+            _ => {}
+        }
+    }
+    // SAFETY: the strings of an initialised blob are malloc'ed or null.
+    unsafe {
+        alloc::free(get!(blob.path));
+        alloc::free(get!(blob.name));
+    }
+    clear(blob);
+}
+
+/// `vaccel_blob_delete`: releases and frees a malloc'ed blob.
+pub fn delete(blob: Ptr<vaccel_blob>) {
+    release(blob);
+    // SAFETY: malloc'ed, by contract of `vaccel_blob_delete`.
+    unsafe { alloc::free(blob.as_ptr()) };
+}
+
+/// A malloc'ed blob filled by `fill`.
+///
+/// # Errors
+/// `ENOMEM`, and those of `fill`.
+pub fn new(fill: impl FnOnce(Ptr<vaccel_blob>) -> Result) -> Result<*mut vaccel_blob> {
+    let p = alloc::array::<vaccel_blob>(1)?;
+    // SAFETY: just allocated with the size and alignment of the structure.
+    let result = unsafe { Ptr::new(p, "blob") }.and_then(fill);
+    if let Err(e) = result {
+        // SAFETY: made above.
+        unsafe { alloc::free(p) };
+        return Err(e);
+    }
+    Ok(p)
+}
+
+/// A malloc'ed blob for a file, with a path in Rust's form.
+///
+/// # Errors
+/// Those of [`init`].
+pub fn from_path(path: PathBuf) -> Result<*mut vaccel_blob> {
+    let path = CString::new(std::os::unix::ffi::OsStringExt::into_vec(
+        path.into_os_string(),
+    ))
+    .map_err(|_| err!(EINVAL, "zero in the path of a blob"))?;
+    new(|blob| init(blob, &path))
+}
+
+/// A malloc'ed copy of another blob: a FILE blob names the same file, any other
+/// one has its own copy of the bytes.
+///
+/// # Errors
+/// `EINVAL` for a blob that is not valid; `ENOMEM`.
+pub fn duplicate(from: Ptr<vaccel_blob>) -> Result<*mut vaccel_blob> {
+    if get!(from.type_) >= BLOB_MAX || !valid(from) {
+        fail!(EINVAL, "the blob is not valid");
+    }
+    // SAFETY: the strings of an initialised blob are C strings or null.
+    let (name, path) = unsafe {
+        (
+            ptr::optional_text(get!(from.name)),
+            ptr::optional_text(get!(from.path)),
+        )
+    };
+    if get!(from.type_) == BLOB_FILE
+        && let Some(path) = path
+    {
+        return new(|blob| init(blob, path));
+    }
+    // SAFETY: a valid blob in memory has `size` bytes at `data`.
+    let bytes = unsafe { std::slice::from_raw_parts(get!(from.data), get!(from.size)) };
+    let copy = alloc::copy(bytes)?;
+    let naming = Naming {
+        name,
+        ..Naming::default()
+    };
+    new(|blob| init_from_buf(blob, copy, bytes.len(), true, naming)).inspect_err(|_| {
+        // SAFETY: made above and still ours.
+        unsafe { alloc::free(copy) }
+    })
+}
+
+/// `fs_file_read`: the content of a file in malloc'ed memory.
+///
+/// # Errors
+/// Those of the file system; `ENOMEM`.
+pub fn read_file(path: &CStr) -> Result<(*mut u8, usize)> {
+    let path = as_path(path);
+    let io = |e| Error::io(path.display(), &e);
+    let mut file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io)?;
+    Ok((alloc::copy(&bytes)?, bytes.len()))
+}

@@ -1,0 +1,404 @@
+//! Registering resources with sessions.
+
+use crate::ptr::Ptr;
+use crate::resource::{self, Files, Slot};
+use crate::{
+    Error, Result, alloc, blob, err, fail, get, lock, log_debug, ptr, rundir, runtime, session, set,
+};
+use std::ffi::CStr;
+use std::io::Write as _;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vaccel_abi::blob::{BLOB_BUFFER, vaccel_blob};
+use vaccel_abi::plugin::ResourceFn;
+use vaccel_abi::resource::{PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_REMOTE_FILE, vaccel_resource};
+use vaccel_abi::session::vaccel_session;
+
+/// Most files that a folder may hold, and deepest nesting.
+const MAX_FILES: usize = 1 << 16;
+const MAX_DEPTH: usize = 64;
+
+/// `vaccel_resource_register`: makes a resource known to a session and its
+/// plugin. A second time is a no-op.
+///
+/// # Errors
+/// `EINVAL` when one of them is not alive or a folder is empty; `ENOTSUP` for a
+/// URL in a local session; `EREMOTEIO` when a transport gives no number; those of
+/// the file system and the plugin. The resource is not registered then.
+pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
+    let (id, class) = resource::identify(res)?;
+    let r = resource::slot(res)?;
+    let s = session::slot(sess)?;
+    let Some(plugin) = lock(&s.inner).plugin else {
+        fail!(EINVAL, "session {} is not open", get!(sess.id));
+    };
+    prepare(res, r, plugin.is_transport())?;
+    let callback = plugin.info().resource_register;
+    if plugin.is_transport() && callback.is_none() {
+        fail!(
+            ENOTSUP,
+            "transport plugin `{}` cannot register resources",
+            plugin.name()
+        );
+    }
+    let Some(callback) = callback else {
+        link(res, r, sess, s, id, class);
+        return Ok(());
+    };
+    if !claim(s, id, class)? {
+        log_debug!(
+            "resource {id} is registered with session {} already",
+            get!(sess.id)
+        );
+        return Ok(());
+    }
+    let result = if plugin.is_loaded() {
+        call(plugin, callback, res, sess)
+    } else {
+        Err(err!(ENODEV, "plugin `{}` was unloaded", plugin.name()))
+    };
+    if result.is_ok() {
+        link(res, r, sess, s, id, class);
+    }
+    lock(&s.inner).underway.retain(|(other, _)| *other != id);
+    s.changed.notify_all();
+    result
+}
+
+fn call(
+    plugin: &crate::plugin::Plugin,
+    callback: ResourceFn,
+    res: Ptr<vaccel_resource>,
+    sess: Ptr<vaccel_session>,
+) -> Result {
+    // SAFETY: a function of a loaded plugin, called with a live resource and session.
+    let result = unsafe { callback(res.as_ptr(), sess.as_ptr()) };
+    if result != 0 {
+        return Err(plugin.error("registering a resource", result));
+    }
+    if plugin.is_transport() && get!(res.remote_id) <= 0 {
+        fail!(
+            EREMOTEIO,
+            "transport plugin `{}` registered resource {} without a remote number",
+            plugin.name(),
+            get!(res.id)
+        );
+    }
+    Ok(())
+}
+
+/// Marks a registration as under way; false when it is done already. Waits for
+/// another thread that is at it.
+fn claim(s: &session::Slot, id: u32, class: usize) -> Result<bool> {
+    let me = std::thread::current().id();
+    let mut inner = lock(&s.inner);
+    loop {
+        if inner.resources[class].contains(id) {
+            return Ok(false);
+        }
+        match inner.underway.iter().find(|(other, _)| *other == id) {
+            None => {
+                inner.underway.push((id, me));
+                return Ok(true);
+            }
+            Some((_, thread)) if *thread == me => {
+                fail!(
+                    EINPROGRESS,
+                    "resource {id} is just being registered by this thread"
+                );
+            }
+            Some(_) => {
+                inner = s
+                    .changed
+                    .wait(inner)
+                    .unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+}
+
+fn link(
+    res: Ptr<vaccel_resource>,
+    r: &Slot,
+    sess: Ptr<vaccel_session>,
+    s: &session::Slot,
+    id: u32,
+    class: usize,
+) {
+    let mut sessions = lock(&r.sessions);
+    let mut inner = lock(&s.inner);
+    if inner.resources[class].insert(id) {
+        // Numbers of slots are below 2^20.
+        sessions.insert(get!(sess.id) as u32);
+        session::show(sess, s, &inner, class);
+        resource::show(res, r, &sessions);
+    }
+}
+
+/// `vaccel_resource_unregister`.
+///
+/// # Errors
+/// `EINVAL` when it is not registered with the session; those of the plugin, but
+/// the resource is no longer registered then either.
+pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
+    let (id, class) = resource::identify(res)?;
+    let r = resource::slot(res)?;
+    let s = session::slot(sess)?;
+    let plugin = {
+        let mut sessions = lock(&r.sessions);
+        let mut inner = lock(&s.inner);
+        if !inner.resources[class].remove(id) {
+            fail!(
+                EINVAL,
+                "resource {id} is not registered with session {}",
+                get!(sess.id)
+            );
+        }
+        sessions.remove(get!(sess.id) as u32);
+        session::show(sess, s, &inner, class);
+        resource::show(res, r, &sessions);
+        inner.plugin
+    };
+    if let Some(plugin) = plugin
+        && let Some(callback) = plugin.info().resource_unregister
+        && plugin.is_loaded()
+    {
+        // SAFETY: a function of a loaded plugin, called with a live resource and session.
+        let result = unsafe { callback(res.as_ptr(), sess.as_ptr()) };
+        if result != 0 {
+            return Err(plugin.error("unregistering a resource", result));
+        }
+    }
+    Ok(())
+}
+
+/// `vaccel_resource_sync`: brings a buffer up to date with the remote side. In a
+/// local session there is nothing to do unless the plugin wants to.
+///
+/// # Errors
+/// `EPERM` when it is not registered with the session, `EINVAL` when it is not a
+/// buffer, `ENOTSUP` when the transport cannot; those of the plugin.
+pub fn sync(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
+    resource::require(sess, res, get!(res.type_))?;
+    let s = session::slot(sess)?;
+    match resource::blobs(res).first() {
+        None => fail!(EINVAL, "resource {} has no data", get!(res.id)),
+        Some(blob) if get!(blob.type_) != BLOB_BUFFER => {
+            fail!(
+                EINVAL,
+                "resource {} is not a buffer in memory",
+                get!(res.id)
+            );
+        }
+        Some(_) => {}
+    }
+    let Some(plugin) = lock(&s.inner).plugin else {
+        fail!(EINVAL, "session {} is not open", get!(sess.id));
+    };
+    match plugin.info().resource_sync {
+        _ if !plugin.is_loaded() => fail!(ENODEV, "plugin `{}` was unloaded", plugin.name()),
+        None if plugin.is_transport() => {
+            fail!(
+                ENOTSUP,
+                "transport plugin `{}` cannot sync resources",
+                plugin.name()
+            )
+        }
+        None => Ok(()),
+        Some(callback) => {
+            // SAFETY: a function of a loaded plugin, called with a live resource and session.
+            let result = unsafe { callback(res.as_ptr(), sess.as_ptr()) };
+            match result {
+                0 => Ok(()),
+                code => Err(plugin.error("syncing a resource", code)),
+            }
+        }
+    }
+}
+
+/// Makes the blobs of a resource before its first registration; `mapped`: their
+/// content is needed, because it goes to another machine.
+fn prepare(res: Ptr<vaccel_resource>, r: &Slot, mapped: bool) -> Result {
+    let mut files = lock(&r.files);
+    if !files.prepared {
+        match get!(res.path_type) {
+            PATH_LOCAL_FILE | PATH_LOCAL_DIR => load(res, &mut files)?,
+            PATH_REMOTE_FILE if mapped => return Ok(()),
+            PATH_REMOTE_FILE => fail!(
+                ENOTSUP,
+                "downloading resources is not built in; fetch {} and use its path",
+                resource::paths(res)
+                    .first()
+                    .map_or("it".into(), |p| p.to_string_lossy())
+            ),
+            other => fail!(
+                EINVAL,
+                "resource {} has an unknown kind of path {other}",
+                get!(res.id)
+            ),
+        }
+    }
+    if mapped {
+        for blob in resource::blobs(res) {
+            blob::read(blob)?;
+        }
+    }
+    Ok(())
+}
+
+fn load(res: Ptr<vaccel_resource>, files: &mut Files) -> Result {
+    let mut list: Vec<PathBuf> = Vec::new();
+    for path in resource::paths(res) {
+        let path = rundir::as_path(path);
+        if get!(res.path_type) == PATH_LOCAL_DIR {
+            walk(path, 0, &mut list)?;
+            if list.is_empty() {
+                fail!(EINVAL, "the folder {} has no files", path.display());
+            }
+        } else {
+            list.push(path.to_owned());
+        }
+    }
+    if get!(res.path_type) == PATH_LOCAL_FILE {
+        resource::make_rundir(res, get!(res.id))?;
+    }
+    let blobs = alloc::zeroed::<*mut vaccel_blob>(list.len())?;
+    for (i, path) in list.iter().enumerate() {
+        match blob::from_path(path.clone()) {
+            // SAFETY: room for as many as there are files.
+            Ok(blob) => unsafe { blobs.add(i).write(blob) },
+            Err(e) => {
+                // SAFETY: the first `i` were made just before and nobody else has them.
+                unsafe {
+                    for made in 0..i {
+                        if let Ok(blob) = Ptr::new(blobs.add(made).read(), "blob") {
+                            blob::delete(blob);
+                        }
+                    }
+                    alloc::free(blobs);
+                }
+                return Err(e);
+            }
+        }
+    }
+    set!(res.blobs = blobs);
+    set!(res.nr_blobs = list.len());
+    files.prepared = true;
+    Ok(())
+}
+
+/// All files below a folder, sorted, so that every machine sees the same order.
+/// Linked files count; linked folders do not, so there is an end.
+fn walk(folder: &Path, depth: usize, list: &mut Vec<PathBuf>) -> Result {
+    if depth > MAX_DEPTH {
+        fail!(
+            ELOOP,
+            "{} is nested more than {MAX_DEPTH} folders deep",
+            folder.display()
+        );
+    }
+    let io = |e: std::io::Error| Error::io(folder.display(), &e);
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .and_then(Iterator::collect::<std::io::Result<_>>)
+        .map_err(io)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let kind = entry.file_type().map_err(io)?;
+        let path = entry.path();
+        if kind.is_dir() {
+            walk(&path, depth + 1, list)?;
+        } else if path.is_file() {
+            list.push(path);
+            if list.len() > MAX_FILES {
+                fail!(EMLINK, "the folder has more than {MAX_FILES} files");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives the blobs of a library that live in memory a path from which the
+/// loader can load them: a sealed file in memory, which nobody can change any
+/// more, through a link in the resource's folder; or a file there.
+///
+/// The name is new each time, because the loader takes equal names for the same
+/// library.
+///
+/// # Errors
+/// `EINVAL` when there are no blobs; those of the file system.
+pub fn make_loadable(res: Ptr<vaccel_resource>) -> Result {
+    static GENERATION: AtomicU64 = AtomicU64::new(0);
+    let r = resource::slot(res)?;
+    let mut files = lock(&r.files);
+    let blobs = resource::blobs(res);
+    if blobs.is_empty() {
+        fail!(EINVAL, "library resource {} has no files", get!(res.id));
+    }
+    for blob in blobs {
+        if get!(blob.type_) != BLOB_BUFFER || !get!(blob.path).is_null() {
+            continue;
+        }
+        runtime::require_up()?;
+        // SAFETY: the name of an initialised blob is a C string or null.
+        let name = unsafe { ptr::optional_text(get!(blob.name)) }.unwrap_or(c"library");
+        let folder = resource::make_rundir(res, get!(res.id))?;
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("{generation}.{}", name.to_string_lossy());
+        match seal(blob, rundir::as_path(&folder), &unique) {
+            Ok(fd) => files.sealed.push(fd),
+            Err(e) => {
+                log_debug!("no sealed file in memory ({e}); writing the library to a file");
+                let unique = std::ffi::CString::new(unique)
+                    .map_err(|_| err!(EINVAL, "zero in the name of a library"))?;
+                blob::persist(
+                    blob,
+                    blob::Naming {
+                        name: Some(&unique),
+                        folder: Some(&folder),
+                        randomize: false,
+                    },
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn seal(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let io = |e: rustix::io::Errno| Error::io("memfd", &e.into());
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = memfd_create("vaccel-library", flags).map_err(io)?;
+    // SAFETY: a blob in memory has `size` bytes at `data`.
+    let bytes = unsafe { std::slice::from_raw_parts(get!(blob.data), get!(blob.size)) };
+    let mut file = std::fs::File::from(fd);
+    file.write_all(bytes).map_err(|e| Error::io("memfd", &e))?;
+    fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )
+    .map_err(io)?;
+    let path = folder.join(name);
+    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", file.as_raw_fd()), &path)
+        .map_err(|e| Error::io(path.display(), &e))?;
+    // The folder goes away with the resource, and the link with it.
+    let c_path: *mut std::ffi::c_char = alloc::string_from(path.as_os_str().as_bytes())?;
+    set!(blob.path = c_path);
+    set!(blob.path_owned = true);
+    Ok(file.into())
+}
+
+/// The path of a library's first file.
+///
+/// # Errors
+/// `EINVAL` when there is none.
+pub fn library_path<'a>(res: Ptr<vaccel_resource>) -> Result<&'a CStr> {
+    let first = resource::blobs(res).into_iter().next();
+    // SAFETY: the path of an initialised blob is a C string or null.
+    let path = first.and_then(|blob| unsafe { ptr::optional_text(get!(blob.path)) });
+    path.filter(|p| !p.is_empty())
+        .ok_or_else(|| err!(EINVAL, "library resource {} has no file", get!(res.id)))
+}

@@ -1,0 +1,518 @@
+//! Resources: models, libraries and data.
+
+use crate::blob::{self, Naming};
+use crate::link::{self, Marker};
+use crate::ordered::OrderedSet;
+use crate::ptr::Ptr;
+use crate::slab::Slab;
+use crate::text::Target;
+use crate::url::{self, Location};
+use crate::{
+    Error, Result, alloc, err, fail, get, lock, log_warn, ptr, register, rundir, runtime, session,
+    set,
+};
+use std::ffi::{CStr, CString, c_char};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use vaccel_abi::blob::vaccel_blob;
+use vaccel_abi::resource::{
+    PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_MAX, PATH_REMOTE_FILE, PathType, RESOURCE_DATA,
+    RESOURCE_LIB, RESOURCE_MAX, RESOURCE_MODEL, ResourceType, vaccel_resource,
+};
+use vaccel_abi::session::vaccel_session;
+use vaccel_abi::vaccel_id_t;
+
+/// What the library keeps of a resource.
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// The program's structure; null when the slot is free.
+    pub(crate) resource: AtomicPtr<vaccel_resource>,
+    /// Numbers of the sessions it is registered with.
+    pub(crate) sessions: Mutex<OrderedSet>,
+    pub(crate) files: Mutex<Files>,
+    marker: Marker,
+    entry: Marker,
+}
+
+/// Files that belong to a resource; locked while they are made.
+#[derive(Default)]
+pub(crate) struct Files {
+    /// The blobs are there.
+    pub(crate) prepared: bool,
+    /// Sealed files in memory that blobs of a library point at.
+    pub(crate) sealed: Vec<OwnedFd>,
+}
+
+static RESOURCES: Slab<Slot> = Slab::new();
+
+/// True when no resource is alive.
+#[must_use]
+pub fn nobody() -> bool {
+    RESOURCES.is_empty()
+}
+
+/// `library`, `data` or `model`.
+#[must_use]
+pub fn type_name(type_: ResourceType) -> &'static str {
+    match type_ {
+        RESOURCE_LIB => "library",
+        RESOURCE_DATA => "data",
+        RESOURCE_MODEL => "model",
+        _ => "unknown",
+    }
+}
+
+/// A type as an index.
+///
+/// # Errors
+/// `EINVAL` for an unknown type.
+pub fn class_of(type_: ResourceType) -> Result<usize> {
+    if type_ >= RESOURCE_MAX {
+        fail!(EINVAL, "{type_} is not a type of resource");
+    }
+    Ok(type_ as usize)
+}
+
+/// The slot of a live resource, and its number.
+pub(crate) fn slot(res: Ptr<vaccel_resource>) -> Result<&'static Slot> {
+    let id = get!(res.id);
+    if id > 0
+        && let Some(slot) = RESOURCES.get(id)
+        && slot.resource.load(Ordering::Acquire) == res.as_ptr()
+    {
+        return Ok(slot);
+    }
+    Err(not_alive(id))
+}
+
+#[cold]
+fn not_alive(id: vaccel_id_t) -> Error {
+    if !runtime::is_up() {
+        return runtime::why_down();
+    }
+    err!(
+        EINVAL,
+        "the resource (id {id}) is not alive: it was not initialised, or released already"
+    )
+}
+
+/// Number and class of a live resource.
+pub(crate) fn identify(res: Ptr<vaccel_resource>) -> Result<(u32, usize)> {
+    slot(res)?;
+    // Numbers of slots are below 2^20.
+    Ok((get!(res.id) as u32, class_of(get!(res.type_))?))
+}
+
+/// The live resource with a number.
+#[must_use]
+pub fn by_id(id: vaccel_id_t) -> Option<Ptr<vaccel_resource>> {
+    let p = RESOURCES.get(id)?.resource.load(Ordering::Acquire);
+    // SAFETY: a structure whose resource is alive; the program keeps it until then.
+    unsafe { Ptr::new(p, "resource") }.ok()
+}
+
+/// Fills everything with "nothing".
+fn clear(res: Ptr<vaccel_resource>) {
+    set!(res.id = 0);
+    set!(res.remote_id = 0);
+    set!(res.type_ = RESOURCE_MAX);
+    set!(res.path_type = PATH_MAX);
+    set!(res.paths = std::ptr::null_mut());
+    set!(res.nr_paths = 0);
+    set!(res.rundir = std::ptr::null_mut());
+    set!(res.blobs = std::ptr::null_mut());
+    set!(res.nr_blobs = 0);
+    set!(res.refcount = 0);
+    set!(res.plugin_priv = std::ptr::null_mut());
+    let p = res.as_ptr();
+    // SAFETY: fields of the structure, which the caller vouches for.
+    unsafe {
+        link::clear(&raw mut (*p).entry);
+        link::clear(&raw mut (*p).sessions);
+    }
+}
+
+/// Gives a resource its number and makes it known, after `fill` has filled it.
+fn make(
+    res: Ptr<vaccel_resource>,
+    type_: ResourceType,
+    fill: impl FnOnce(vaccel_id_t, &Slot) -> Result,
+) -> Result {
+    clear(res);
+    runtime::require_up()?;
+    let class = class_of(type_)?;
+    let (id, slot) = RESOURCES.take(class)?;
+    set!(res.id = id);
+    set!(res.type_ = type_);
+    if let Err(e) = fill(id, slot) {
+        free_contents(res, slot);
+        clear(res);
+        RESOURCES.give_back(id);
+        return Err(e);
+    }
+    let p = res.as_ptr();
+    // SAFETY: fields of the structure; no other thread knows it yet.
+    unsafe {
+        libc::pthread_mutex_init(&raw mut (*p).sessions_lock, std::ptr::null());
+        slot.entry.fill(&raw mut (*p).entry);
+    }
+    slot.resource.store(p, Ordering::Release);
+    Ok(())
+}
+
+/// `vaccel_resource_init_multi`: a resource of files, one folder, or one or more
+/// URLs. Files are looked at when it is registered.
+///
+/// # Errors
+/// `ESESS` when the library is down; `EINVAL` for no or bad paths, unknown types
+/// and paths of different kinds; `ENOTSUP` for several folders; those of the
+/// file system.
+pub fn init(res: Ptr<vaccel_resource>, paths: &[&CStr], type_: ResourceType) -> Result {
+    make(res, type_, |_, _| {
+        let Some(first) = paths.first() else {
+            fail!(EINVAL, "a resource needs a path");
+        };
+        let kind = locate(first)?.0;
+        if kind == PATH_LOCAL_DIR && paths.len() > 1 {
+            fail!(ENOTSUP, "a resource can be one folder, not several");
+        }
+        let list = alloc::zeroed::<*mut c_char>(paths.len())?;
+        set!(res.paths = list);
+        set!(res.nr_paths = paths.len());
+        set!(res.path_type = kind);
+        for (i, path) in paths.iter().enumerate() {
+            let (this, local) = locate(path)?;
+            if this != kind {
+                fail!(
+                    EINVAL,
+                    "files, folders and URLs cannot be mixed in one resource"
+                );
+            }
+            let copy = alloc::string_from(local.as_bytes())?;
+            // SAFETY: room for as many as there are paths.
+            unsafe { list.add(i).write(copy) };
+        }
+        Ok(())
+    })
+}
+
+/// The kind of a path, and the path without `file://`.
+fn locate(path: &CStr) -> Result<(PathType, &str)> {
+    let Ok(text) = path.to_str() else {
+        fail!(EINVAL, "the path {path:?} is not UTF-8");
+    };
+    match url::parse(text)? {
+        Location::Remote(url) => Ok((PATH_REMOTE_FILE, url)),
+        Location::Local(local) => {
+            let meta = Path::new(local)
+                .metadata()
+                .map_err(|e| Error::io(local, &e))?;
+            if meta.is_dir() {
+                Ok((PATH_LOCAL_DIR, local))
+            } else if meta.is_file() {
+                Ok((PATH_LOCAL_FILE, local))
+            } else {
+                fail!(EINVAL, "{local} is neither a file nor a folder");
+            }
+        }
+    }
+}
+
+/// `vaccel_resource_init_from_buf`: a resource of memory, which is not copied
+/// and must outlive it; or, unless `mem_only`, of a file with that content in the
+/// run folder.
+///
+/// # Errors
+/// As [`blob::init_from_buf`], `ESESS` when the library is down.
+pub fn init_from_buf(
+    res: Ptr<vaccel_resource>,
+    data: *const u8,
+    size: usize,
+    type_: ResourceType,
+    name: Option<&CStr>,
+    mem_only: bool,
+) -> Result {
+    make(res, type_, |id, slot| {
+        let mut naming = Naming {
+            name,
+            ..Naming::default()
+        };
+        let folder = if mem_only {
+            None
+        } else {
+            Some(make_rundir(res, id)?)
+        };
+        naming.folder = folder.as_deref();
+        let list = alloc::zeroed::<*mut vaccel_blob>(1)?;
+        set!(res.blobs = list);
+        let made = blob::new(|blob| blob::init_from_buf(blob, data, size, false, naming))?;
+        // SAFETY: room for one.
+        unsafe { list.write(made) };
+        set!(res.nr_blobs = 1);
+        lock(&slot.files).prepared = true;
+        Ok(())
+    })
+}
+
+/// `vaccel_resource_init_from_blobs`: a resource of copies of blobs.
+///
+/// # Errors
+/// `EINVAL` for no or invalid blobs; `ENOMEM`; `ESESS` when the library is down.
+pub fn init_from_blobs(
+    res: Ptr<vaccel_resource>,
+    blobs: &[Ptr<vaccel_blob>],
+    type_: ResourceType,
+) -> Result {
+    make(res, type_, |_, slot| {
+        if blobs.is_empty() {
+            fail!(EINVAL, "a resource needs at least one blob");
+        }
+        let list = alloc::zeroed::<*mut vaccel_blob>(blobs.len())?;
+        set!(res.blobs = list);
+        set!(res.nr_blobs = blobs.len());
+        for (i, blob) in blobs.iter().enumerate() {
+            let copy = blob::duplicate(*blob)?;
+            // SAFETY: room for as many as there are blobs.
+            unsafe { list.add(i).write(copy) };
+        }
+        lock(&slot.files).prepared = true;
+        Ok(())
+    })
+}
+
+/// A malloc'ed resource filled by `fill`, one of the `init` functions.
+///
+/// # Errors
+/// `ENOMEM`, and those of `fill`.
+pub fn new(fill: impl FnOnce(Ptr<vaccel_resource>) -> Result) -> Result<*mut vaccel_resource> {
+    let p = alloc::array::<vaccel_resource>(1)?;
+    // SAFETY: just allocated with the size and alignment of the structure.
+    let result = unsafe { Ptr::new(p, "resource") }.and_then(fill);
+    if let Err(e) = result {
+        // SAFETY: made above.
+        unsafe { alloc::free(p) };
+        return Err(e);
+    }
+    Ok(p)
+}
+
+/// Makes the private folder of a resource, if it has none yet.
+pub(crate) fn make_rundir(res: Ptr<vaccel_resource>, id: vaccel_id_t) -> Result<CString> {
+    // SAFETY: the folder of an initialised resource is a C string or null.
+    if let Some(existing) = unsafe { ptr::optional_text(get!(res.rundir)) } {
+        return Ok(existing.to_owned());
+    }
+    let mut path = runtime::rundir()?.to_bytes().to_vec();
+    path.extend_from_slice(format!("/resource.{id}").as_bytes());
+    let path = CString::new(path).map_err(|_| err!(EINVAL, "zero in the path of the folder"))?;
+    rundir::make(rundir::as_path(&path))?;
+    set!(res.rundir = alloc::string(&path)?);
+    Ok(path)
+}
+
+/// The blobs of a resource.
+pub(crate) fn blobs(res: Ptr<vaccel_resource>) -> Vec<Ptr<vaccel_blob>> {
+    let (list, count) = (get!(res.blobs), get!(res.nr_blobs));
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: as many pointers as the resource says, each null or a live blob.
+    unsafe {
+        (0..count)
+            .filter_map(|i| Ptr::new(list.add(i).read(), "blob").ok())
+            .collect()
+    }
+}
+
+/// The paths of a resource.
+pub(crate) fn paths<'a>(res: Ptr<vaccel_resource>) -> Vec<&'a CStr> {
+    let (list, count) = (get!(res.paths), get!(res.nr_paths));
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: as many C strings as the resource says.
+    unsafe {
+        (0..count)
+            .filter_map(|i| ptr::optional_text(list.add(i).read()))
+            .collect()
+    }
+}
+
+fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
+    for blob in blobs(res) {
+        blob::delete(blob);
+    }
+    // SAFETY: the folder of an initialised resource is a C string or null.
+    if let Some(folder) = unsafe { ptr::optional_text(get!(res.rundir)) } {
+        rundir::remove_all(rundir::as_path(folder));
+    }
+    // SAFETY: what `init` and its kin have made, freed once: `clear` follows.
+    unsafe {
+        alloc::free(get!(res.blobs));
+        for path in paths(res) {
+            alloc::free(path.as_ptr().cast_mut());
+        }
+        alloc::free(get!(res.paths));
+        alloc::free(get!(res.rundir));
+    }
+    *lock(&slot.files) = Files::default();
+}
+
+/// `vaccel_resource_release`: takes it from all sessions and frees what it holds.
+///
+/// # Errors
+/// `EINVAL` when it is not alive.
+pub fn release(res: Ptr<vaccel_resource>) -> Result {
+    let slot = slot(res)?;
+    let id = get!(res.id);
+    let registered: Vec<_> = lock(&slot.sessions).iter().collect();
+    for session in registered {
+        let Some(other) = session::slot_by_id(vaccel_id_t::from(session)) else {
+            continue;
+        };
+        let sess = other.session.load(Ordering::Acquire);
+        // SAFETY: a structure whose session is open.
+        let Ok(sess) = (unsafe { Ptr::new(sess, "session") }) else {
+            continue;
+        };
+        if let Err(e) = register::unregister(res, sess) {
+            log_warn!("releasing resource {id}: {e}");
+        }
+    }
+    slot.resource.store(std::ptr::null_mut(), Ordering::Release);
+    free_contents(res, slot);
+    clear(res);
+    // SAFETY: initialised in `make`, and no thread uses a resource that is released.
+    unsafe { libc::pthread_mutex_destroy(&raw mut (*res.as_ptr()).sessions_lock) };
+    RESOURCES.give_back(id);
+    Ok(())
+}
+
+/// `vaccel_resource_delete`: releases and frees a malloc'ed resource.
+///
+/// # Errors
+/// Those of [`release`]; the memory is not freed then.
+pub fn delete(res: Ptr<vaccel_resource>) -> Result {
+    release(res)?;
+    // SAFETY: malloc'ed, by contract of `vaccel_resource_delete`.
+    unsafe { alloc::free(res.as_ptr()) };
+    Ok(())
+}
+
+/// `vaccel_resource_refcount`: with how many sessions it is registered.
+#[must_use]
+pub fn refcount(res: Ptr<vaccel_resource>) -> u32 {
+    // SAFETY: a field of the structure, written atomically.
+    unsafe { AtomicU32::from_ptr(&raw mut (*res.as_ptr()).refcount) }.load(Ordering::Acquire)
+}
+
+/// Shows in the program's structure with how many sessions it is registered. The
+/// caller holds the resource's lock.
+pub(crate) fn show(res: Ptr<vaccel_resource>, slot: &Slot, sessions: &OrderedSet) {
+    let p = res.as_ptr();
+    // SAFETY: fields of a structure whose resource is alive; the lock is held.
+    unsafe {
+        // There are fewer sessions than 2^32.
+        let count = sessions.len() as u32;
+        AtomicU32::from_ptr(&raw mut (*p).refcount).store(count, Ordering::Release);
+        if count == 0 {
+            link::clear(&raw mut (*p).sessions);
+        } else {
+            slot.marker.fill(&raw mut (*p).sessions);
+        }
+    }
+}
+
+/// `vaccel_resource_get_by_id`.
+///
+/// # Errors
+/// `ENOENT` when no resource has this number.
+pub fn get_by_id(id: vaccel_id_t) -> Result<*mut vaccel_resource> {
+    match by_id(id) {
+        Some(res) => Ok(res.as_ptr()),
+        None => Err(err!(ENOENT, "there is no resource {id}").quiet()),
+    }
+}
+
+/// `vaccel_resource_get_by_type`: the oldest one.
+///
+/// # Errors
+/// `EINVAL` for an unknown type, `ENOENT` when there is none.
+pub fn get_by_type(type_: ResourceType) -> Result<*mut vaccel_resource> {
+    let first = RESOURCES.first(class_of(type_)?).and_then(by_id);
+    match first {
+        Some(res) => Ok(res.as_ptr()),
+        // The oldest may be in the making; then look further.
+        None => get_all_by_type(type_).map(|all| all[0]),
+    }
+}
+
+/// `vaccel_resource_get_all_by_type`: from the oldest on, at least one.
+///
+/// # Errors
+/// `EINVAL` for an unknown type, `ENOENT` when there is none.
+pub fn get_all_by_type(type_: ResourceType) -> Result<Vec<*mut vaccel_resource>> {
+    let ids = RESOURCES.all(class_of(type_)?);
+    let list: Vec<_> = ids.into_iter().filter_map(by_id).map(Ptr::as_ptr).collect();
+    if list.is_empty() {
+        return Err(err!(ENOENT, "there is no {} resource", type_name(type_)).quiet());
+    }
+    Ok(list)
+}
+
+/// `vaccel_resource_directory`: the folder of a resource: itself, that of its
+/// first file, or its private one.
+///
+/// # Errors
+/// `ENOENT` when it lives in memory or was not downloaded yet; those of
+/// [`Target::write`].
+pub fn directory(res: Ptr<vaccel_resource>, target: Target) -> Result {
+    slot(res)?;
+    // SAFETY: the folder of an initialised resource is a C string or null.
+    let rundir = unsafe { ptr::optional_text(get!(res.rundir)) };
+    let folder = match (get!(res.path_type), paths(res).first(), rundir) {
+        (PATH_LOCAL_DIR, Some(path), _) => path.to_bytes(),
+        (PATH_LOCAL_FILE, Some(path), _) => match rundir::as_path(path).parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.as_os_str().as_bytes(),
+            _ => b".",
+        },
+        (_, _, Some(rundir)) => rundir.to_bytes(),
+        _ => fail!(ENOENT, "resource {} has no folder", get!(res.id)),
+    };
+    target.write(folder)
+}
+
+pub use crate::register::{register, sync, unregister};
+
+/// Whether a resource is registered with a session.
+///
+/// # Errors
+/// `EINVAL` for a resource of another type than `wanted`, `EPERM` when it is not
+/// registered.
+pub fn require(
+    sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
+    wanted: ResourceType,
+) -> Result {
+    let slot = session::slot(sess)?;
+    let (id, class) = identify(res)?;
+    if get!(res.type_) != wanted {
+        fail!(
+            EINVAL,
+            "resource {id} is a {} resource, a {} resource is needed",
+            type_name(get!(res.type_)),
+            type_name(wanted)
+        );
+    }
+    if !lock(&slot.inner).resources[class].contains(id) {
+        fail!(
+            EPERM,
+            "resource {id} is not registered with session {}; call vaccel_resource_register() first",
+            get!(sess.id)
+        );
+    }
+    Ok(())
+}

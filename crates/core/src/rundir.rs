@@ -1,0 +1,212 @@
+//! The private folder of this process, for sockets, libraries and other files.
+
+use crate::{Error, Result, err, fail, log_warn};
+use std::ffi::{CStr, CString};
+use std::fs::DirBuilder;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Longest path of a run folder: what is made inside must fit a session's field.
+const MAX: usize = 3072;
+
+/// The run folder of one process; removed with everything inside by [`Self::remove`].
+#[derive(Debug)]
+pub struct Rundir {
+    path: CString,
+    owner: u32,
+}
+
+impl Rundir {
+    /// Makes a new folder with mode 0700 in `$VACCEL_RUNDIR` when that is set, else
+    /// in the first place that works:
+    /// `/run/user/<uid>/vaccel`, `$XDG_RUNTIME_DIR/vaccel`, `$TMPDIR`, `/tmp`.
+    ///
+    /// # Errors
+    /// The error of the last place, with the list of all.
+    pub fn create() -> Result<Self> {
+        // SAFETY: no preconditions.
+        let uid = unsafe { libc::getuid() };
+        let folder = |name| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+        };
+        let mut tried = Vec::new();
+        let mut last = None;
+        // An agent keeps the files of a worker in a folder that it removes itself.
+        if let Some(base) = folder("VACCEL_RUNDIR") {
+            return Self::create_in(&base, false);
+        }
+        let runtime = [
+            Some(PathBuf::from(format!("/run/user/{uid}"))),
+            folder("XDG_RUNTIME_DIR"),
+        ];
+        let temporary = [folder("TMPDIR"), Some(PathBuf::from("/tmp"))];
+        let places = runtime
+            .into_iter()
+            .map(|p| (p, true))
+            .chain(temporary.into_iter().map(|p| (p, false)));
+        for (base, private) in places {
+            let Some(base) = base else { continue };
+            match Self::create_in(&base, private) {
+                Ok(rundir) => return Ok(rundir),
+                Err(e) => {
+                    tried.push(format!("{}: {}", base.display(), e.message()));
+                    last = Some(e);
+                }
+            }
+        }
+        let code = last.map_or(vaccel_abi::error::EIO, |e: Error| e.code());
+        Err(Error::new(
+            code,
+            format!(
+                "no folder for run-time files could be made ({}); set TMPDIR to a writable folder",
+                tried.join("; ")
+            ),
+        ))
+    }
+
+    /// Below a folder that belongs to this user, `vaccel/` collects the folders
+    /// of all processes; in a shared one each process has a folder of its own,
+    /// because a shared `vaccel/` could belong to somebody else.
+    fn create_in(base: &Path, private: bool) -> Result<Self> {
+        let template = if private {
+            if !base.is_dir() {
+                fail!(ENOENT, "not a folder");
+            }
+            let parent = base.join("vaccel");
+            match DirBuilder::new().mode(0o700).create(&parent) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(parent.display(), &e)),
+            }
+            parent.join("XXXXXX")
+        } else {
+            base.join("vaccel.XXXXXX")
+        };
+        let bytes = template.into_os_string().into_vec();
+        if bytes.len() > MAX {
+            fail!(ENAMETOOLONG, "the path is longer than {MAX} bytes");
+        }
+        let template = CString::new(bytes).map_err(|_| err!(EINVAL, "the path has a zero"))?;
+        let raw = template.into_raw();
+        // SAFETY: a writable zero-terminated string whose length mkdtemp keeps.
+        let (failed, path) = unsafe {
+            let failed = libc::mkdtemp(raw).is_null();
+            let error = std::io::Error::last_os_error();
+            (failed.then_some(error), CString::from_raw(raw))
+        };
+        match failed {
+            Some(e) => Err(Error::io("mkdtemp", &e)),
+            None => Ok(Self {
+                path,
+                owner: std::process::id(),
+            }),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// False in a child made by fork: the folder is its parent's.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.owner == std::process::id()
+    }
+
+    /// Removes the folder and what is in it. Links are removed, not followed.
+    pub fn remove(&self) {
+        if !self.is_ours() {
+            return;
+        }
+        remove_all(as_path(&self.path));
+    }
+}
+
+/// A C string as a path.
+#[must_use]
+pub fn as_path(path: &CStr) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()))
+}
+
+/// Makes `<base>/<name>` with mode 0700. A folder that an earlier life of the
+/// same number left behind is emptied first.
+///
+/// # Errors
+/// Those of the file system.
+pub fn make(path: &Path) -> Result {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    let result = match builder.create(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            remove_all(path);
+            builder.create(path)
+        }
+        // Somebody tidied up /tmp.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => builder.recursive(true).create(path),
+        other => other,
+    };
+    result.map_err(|e| Error::io(path.display(), &e))
+}
+
+/// Removes a folder and what is in it; links are removed, not followed. Says so
+/// in the log when that fails.
+pub fn remove_all(path: &Path) {
+    let quick = std::fs::remove_dir(path);
+    let result = match quick {
+        Err(e) if e.raw_os_error() == Some(libc::ENOTDIR) => std::fs::remove_file(path),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => std::fs::remove_dir_all(path),
+        other => other,
+    };
+    match result {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => log_warn!("cannot remove {}: {e}", path.display()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_run_folder_is_private_and_goes_away_with_its_contents() {
+        let rundir = Rundir::create().unwrap();
+        let path = as_path(rundir.path()).to_owned();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::create_dir(path.join("session.1")).unwrap();
+        std::fs::write(path.join("session.1/left"), "x").unwrap();
+        rundir.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn removing_does_not_follow_links() {
+        let base = tempfile::tempdir().unwrap();
+        let keep = base.path().join("keep");
+        std::fs::create_dir(&keep).unwrap();
+        std::fs::write(keep.join("file"), "x").unwrap();
+        let victim = base.path().join("session.1");
+        make(&victim).unwrap();
+        std::os::unix::fs::symlink(&keep, victim.join("link")).unwrap();
+        remove_all(&victim);
+        assert!(!victim.exists());
+        assert!(keep.join("file").exists());
+    }
+
+    #[test]
+    fn a_folder_left_behind_is_emptied_and_used() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("session.1");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("left"), "x").unwrap();
+        make(&path).unwrap();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    }
+}

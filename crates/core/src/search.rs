@@ -1,0 +1,204 @@
+//! Where plugins are looked for.
+
+use crate::{Result, err};
+use std::ffi::{CStr, CString, OsStr, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A shared library that `dlopen` accepted.
+#[derive(Debug)]
+pub struct Library {
+    /// What `dlopen` returned.
+    pub handle: *mut c_void,
+    /// What it was given.
+    pub path: PathBuf,
+}
+
+impl Library {
+    /// The address of a symbol, or `None`.
+    #[must_use]
+    pub fn symbol(&self, name: &CStr) -> Option<*mut c_void> {
+        // SAFETY: the handle is open and the name is zero-terminated.
+        let p = unsafe { libc::dlsym(self.handle, name.as_ptr()) };
+        (!p.is_null()).then_some(p)
+    }
+
+    /// Gives the library back to the loader.
+    pub fn close(self) {
+        // SAFETY: opened by `open` and closed once, because `self` is consumed.
+        unsafe { libc::dlclose(self.handle) };
+    }
+}
+
+/// Opens a plugin by what `VACCEL_PLUGINS` says of it: a path when there is a
+/// `/` in it, the name of a library, or a bare word such as `noop`.
+///
+/// Names are tried with the loader's own rules first, then beside this library,
+/// in `vaccel/` there, and in the folders of `VACCEL_PLUGIN_PATH`, each also
+/// under the name that Cargo gives (`libvaccel_noop.so`).
+///
+/// # Errors
+/// `ENOENT`, naming every place and what the loader said about it.
+pub fn open(entry: &str) -> Result<Library> {
+    let mut tried = Vec::new();
+    for candidate in candidates(entry) {
+        let found = match &candidate {
+            Candidate::Loader(path) => Some(path),
+            Candidate::File(path) => path.exists().then_some(path),
+        };
+        let Some(path) = found else {
+            tried.push(format!("{}: not there", candidate.path().display()));
+            continue;
+        };
+        match dlopen(path) {
+            Ok(handle) => {
+                return Ok(Library {
+                    handle,
+                    path: path.clone(),
+                });
+            }
+            Err(why) => tried.push(why),
+        }
+    }
+    Err(err!(
+        ENOENT,
+        "cannot load plugin `{entry}`: {}; install it, write its path, or put its folder \
+         into VACCEL_PLUGIN_PATH",
+        tried.join("; ")
+    ))
+}
+
+#[derive(Debug, PartialEq)]
+enum Candidate {
+    /// Handed to `dlopen` as it is.
+    Loader(PathBuf),
+    /// Handed to `dlopen` if it exists.
+    File(PathBuf),
+}
+
+impl Candidate {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Loader(p) | Self::File(p) => p,
+        }
+    }
+}
+
+fn candidates(entry: &str) -> Vec<Candidate> {
+    if entry.contains('/') {
+        return vec![Candidate::Loader(entry.into())];
+    }
+    let name = if entry.contains(".so") {
+        entry.to_owned()
+    } else {
+        format!("libvaccel-{entry}.so")
+    };
+    let cargo = name
+        .strip_prefix("libvaccel-")
+        .and_then(|rest| rest.split(".so").next())
+        .map(|word| format!("libvaccel_{}.so", word.replace('-', "_")));
+    let mut folders = Vec::new();
+    if let Some(own) = own_folder() {
+        folders.push(own.join("vaccel"));
+        folders.insert(0, own);
+    }
+    if let Some(path) = std::env::var_os("VACCEL_PLUGIN_PATH") {
+        folders.extend(std::env::split_paths(&path).filter(|p| !p.as_os_str().is_empty()));
+    }
+    let mut all = vec![Candidate::Loader(name.clone().into())];
+    for folder in folders {
+        all.push(Candidate::File(folder.join(&name)));
+        all.extend(cargo.iter().map(|name| Candidate::File(folder.join(name))));
+    }
+    all
+}
+
+fn dlopen(path: &Path) -> std::result::Result<*mut c_void, String> {
+    let Ok(c_path) = CString::new(path.as_os_str().as_bytes()) else {
+        return Err(format!("{}: zero in the path", path.display()));
+    };
+    // SAFETY: a zero-terminated path; what the library's constructors do is the
+    // responsibility of whoever asked for it to be loaded.
+    let handle = unsafe { libc::dlopen(c_path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
+    if !handle.is_null() {
+        return Ok(handle);
+    }
+    // SAFETY: dlerror returns null or a string of this thread.
+    let why = unsafe {
+        let text = libc::dlerror();
+        if text.is_null() {
+            "unknown error of dlopen".into()
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    };
+    // The loader's text names the file already, most of the time.
+    Err(if why.contains(&*path.to_string_lossy()) {
+        why
+    } else {
+        format!("{}: {why}", path.display())
+    })
+}
+
+/// The folder of this very library.
+fn own_folder() -> Option<PathBuf> {
+    // SAFETY: all-zero is a valid `Dl_info`, and the address is one of our functions.
+    let info = unsafe {
+        let mut info: libc::Dl_info = std::mem::zeroed();
+        let address = own_folder as fn() -> Option<PathBuf> as *const c_void;
+        if libc::dladdr(address, &raw mut info) == 0 || info.dli_fname.is_null() {
+            return None;
+        }
+        CStr::from_ptr(info.dli_fname)
+    };
+    let path = Path::new(OsStr::from_bytes(info.to_bytes()));
+    Some(path.canonicalize().ok()?.parent()?.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_as_it_is() {
+        assert_eq!(candidates("./x.so"), [Candidate::Loader("./x.so".into())]);
+    }
+
+    #[test]
+    fn a_word_means_the_library_of_that_name() {
+        let all = candidates("noop");
+        assert_eq!(all[0], Candidate::Loader("libvaccel-noop.so".into()));
+        let own = own_folder().unwrap();
+        for name in [
+            "libvaccel-noop.so",
+            "libvaccel_noop.so",
+            "vaccel/libvaccel-noop.so",
+        ] {
+            assert!(all.contains(&Candidate::File(own.join(name))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_plugin_is_explained_with_every_place() {
+        let e = open("no-such-plugin").unwrap_err();
+        assert_eq!(e.code(), vaccel_abi::error::ENOENT);
+        for part in [
+            "`no-such-plugin`",
+            "libvaccel-no-such-plugin.so",
+            "libvaccel_no_such_plugin.so",
+            "VACCEL_PLUGIN_PATH",
+        ] {
+            assert!(e.message().contains(part), "{part} in {e}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.so");
+        std::fs::write(&path, "not a library").unwrap();
+        let e = open(path.to_str().unwrap()).unwrap_err();
+        assert!(e.message().contains("x.so"), "{e}");
+    }
+}

@@ -1,0 +1,454 @@
+//! Sessions.
+
+use crate::link::{self, Marker};
+use crate::ordered::OrderedSet;
+use crate::plugin::{self, Plugin};
+use crate::ptr::Ptr;
+use crate::slab::Slab;
+use crate::{
+    Result, alloc, err, fail, get, lock, log_debug, log_warn, resource, rundir, runtime, set,
+};
+use std::ffi::CStr;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::thread::ThreadId;
+use vaccel_abi::plugin::{PLUGIN_REMOTE, PluginType};
+use vaccel_abi::resource::{RESOURCE_MAX, ResourceType, vaccel_resource};
+use vaccel_abi::session::{RUNDIR_MAX, vaccel_session};
+use vaccel_abi::vaccel_id_t;
+
+const TYPES: usize = RESOURCE_MAX as usize;
+
+/// What the library keeps of a session.
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// The program's structure; null when the slot is free.
+    pub(crate) session: AtomicPtr<vaccel_session>,
+    pub(crate) inner: Mutex<Inner>,
+    /// A registration that was under way has ended.
+    pub(crate) changed: Condvar,
+    markers: [Marker; TYPES],
+    entry: Marker,
+}
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    pub(crate) plugin: Option<&'static Plugin>,
+    /// Numbers of the registered resources, by type.
+    pub(crate) resources: [OrderedSet; TYPES],
+    /// Resources that are being registered, by whom.
+    pub(crate) underway: Vec<(u32, ThreadId)>,
+}
+
+static SESSIONS: Slab<Slot> = Slab::new();
+
+/// True when no session is open.
+#[must_use]
+pub fn nobody() -> bool {
+    SESSIONS.is_empty()
+}
+
+pub(crate) fn slot_by_id(id: vaccel_id_t) -> Option<&'static Slot> {
+    SESSIONS.get(id)
+}
+
+/// The slot of an open session.
+pub(crate) fn slot(sess: Ptr<vaccel_session>) -> Result<&'static Slot> {
+    let id = get!(sess.id);
+    if id > 0
+        && let Some(slot) = SESSIONS.get(id)
+        && slot.session.load(Ordering::Acquire) == sess.as_ptr()
+    {
+        return Ok(slot);
+    }
+    Err(not_open(id))
+}
+
+#[cold]
+fn not_open(id: vaccel_id_t) -> crate::Error {
+    if !runtime::is_up() {
+        return runtime::why_down();
+    }
+    err!(
+        EINVAL,
+        "the session (id {id}) is not open: it was not initialised, or released already"
+    )
+}
+
+/// `vaccel_session_init`: opens a session with `PLUGIN_*` flags. What the
+/// structure holds before is not looked at.
+///
+/// # Errors
+/// `ESESS` when the library is down, `ENOTSUP` when no plugin fits, `EUSERS`
+/// when there are too many sessions, and those of the plugin.
+pub fn init(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
+    // A program that ignores the error must not run into leftovers.
+    clear(sess);
+    runtime::require_up()?;
+    runtime::register_at_exit();
+    let Some(plugin) = plugin::find(flags) else {
+        return Err(plugin::none_fits(flags));
+    };
+    let (id, slot) = SESSIONS.take(0)?;
+    let result = open(sess, id, plugin, flags);
+    if let Err(e) = result {
+        clear(sess);
+        SESSIONS.give_back(id);
+        return Err(e);
+    }
+    plugin.enter();
+    lock(&slot.inner).plugin = Some(plugin);
+    // SAFETY: the structure's own list head; no other thread knows the slot yet.
+    unsafe { slot.entry.fill(&raw mut (*sess.as_ptr()).entry) };
+    slot.session.store(sess.as_ptr(), Ordering::Release);
+    log_debug!("session {id}: plugin `{}`", plugin.name());
+    Ok(())
+}
+
+fn open(
+    sess: Ptr<vaccel_session>,
+    id: vaccel_id_t,
+    plugin: &'static Plugin,
+    flags: PluginType,
+) -> Result {
+    make_rundir(sess, id)?;
+    // SAFETY: the structure's own locks, not in use yet.
+    unsafe {
+        libc::pthread_mutex_init(&raw mut (*sess.as_ptr()).resources_lock, std::ptr::null());
+    }
+    set!(sess.id = id);
+    set!(sess.hint = flags);
+    set!(sess.is_virtio = plugin.is_transport());
+    set!(sess.plugin = plugin.raw());
+    attach(sess, plugin, flags).inspect_err(|_| {
+        remove_rundir(sess);
+    })
+}
+
+/// Tells the plugin of a new session.
+fn attach(sess: Ptr<vaccel_session>, plugin: &Plugin, flags: PluginType) -> Result {
+    let Some(callback) = plugin.info().session_init else {
+        if plugin.is_transport() {
+            fail!(
+                ENOTSUP,
+                "transport plugin `{}` cannot open sessions",
+                plugin.name()
+            );
+        }
+        return Ok(());
+    };
+    // SAFETY: a function of a loaded plugin, called with an initialised session.
+    let result = unsafe { callback(sess.as_ptr(), flags & !PLUGIN_REMOTE) };
+    if result != 0 {
+        return Err(plugin.error("opening a session", result));
+    }
+    Ok(())
+}
+
+/// Tells the plugin that a session is over.
+fn detach(sess: Ptr<vaccel_session>, plugin: &Plugin) {
+    if let Some(callback) = plugin.info().session_release
+        && plugin.is_loaded()
+    {
+        // SAFETY: a function of a loaded plugin, called with an open session.
+        let result = unsafe { callback(sess.as_ptr()) };
+        if result != 0 {
+            log_warn!("{}", plugin.error("closing a session", result));
+        }
+    }
+}
+
+/// Sets everything but the run folder's bytes to "nothing".
+fn clear(sess: Ptr<vaccel_session>) {
+    set!(sess.id = 0);
+    set!(sess.remote_id = 0);
+    set!(sess.hint = 0);
+    set!(sess.is_virtio = false);
+    set!(sess.plugin = std::ptr::null_mut());
+    set!(sess.priv_ = std::ptr::null_mut());
+    set!(sess.resource_counts = [0; TYPES]);
+    let p = sess.as_ptr();
+    // SAFETY: fields of the structure, which the caller vouches for.
+    unsafe {
+        (&raw mut (*p).rundir).cast::<u8>().write(0);
+        link::clear(&raw mut (*p).entry);
+        for t in 0..TYPES {
+            link::clear(&raw mut (*p).resources[t]);
+        }
+    }
+}
+
+fn make_rundir(sess: Ptr<vaccel_session>, id: vaccel_id_t) -> Result {
+    let base = runtime::rundir()?.to_bytes();
+    let p = sess.as_ptr();
+    // SAFETY: the caller vouches for the structure; bytes need no initialisation
+    // to be written, and only what was written is read below.
+    let field =
+        unsafe { std::slice::from_raw_parts_mut((&raw mut (*p).rundir).cast::<u8>(), RUNDIR_MAX) };
+    let mut rest = &mut field[..];
+    if rest
+        .write_all(base)
+        .and_then(|()| write!(rest, "/session.{id}\0"))
+        .is_err()
+    {
+        fail!(
+            ENAMETOOLONG,
+            "the path of the run folder is longer than {RUNDIR_MAX} bytes"
+        );
+    }
+    rundir::make(rundir::as_path(rundir_of(sess)))
+}
+
+/// The private folder of a session; "" when there is none.
+#[must_use]
+pub fn rundir_of<'a>(sess: Ptr<vaccel_session>) -> &'a CStr {
+    let p = sess.as_ptr();
+    // SAFETY: the field is zero-terminated since `clear` and stays so.
+    unsafe { CStr::from_ptr((&raw const (*p).rundir).cast()) }
+}
+
+fn remove_rundir(sess: Ptr<vaccel_session>) {
+    let path = rundir_of(sess);
+    if !path.is_empty() {
+        rundir::remove_all(rundir::as_path(path));
+    }
+}
+
+/// `vaccel_session_new`: a malloc'ed session.
+///
+/// # Errors
+/// `ENOMEM`, and those of [`init`].
+pub fn new(flags: PluginType) -> Result<*mut vaccel_session> {
+    let p = alloc::array::<vaccel_session>(1)?;
+    // SAFETY: just allocated with the size and alignment of the structure.
+    let result = unsafe { Ptr::new(p, "session") }.and_then(|sess| init(sess, flags));
+    match result {
+        Ok(()) => Ok(p),
+        Err(e) => {
+            // SAFETY: made above.
+            unsafe { alloc::free(p) };
+            Err(e)
+        }
+    }
+}
+
+/// `vaccel_session_release`: takes the session's resources from it and closes it.
+///
+/// # Errors
+/// `EINVAL` when the session is not open.
+pub fn release(sess: Ptr<vaccel_session>) -> Result {
+    let id = get!(sess.id);
+    if id <= 0 {
+        fail!(
+            EINVAL,
+            "the session is not open: it was not initialised, or released already"
+        );
+    }
+    let slot = slot(sess)?;
+    for t in 0..TYPES {
+        let registered: Vec<_> = lock(&slot.inner).resources[t].iter().collect();
+        for res in registered {
+            if let Some(res) = resource::by_id(vaccel_id_t::from(res)) {
+                let result = resource::unregister(res, sess);
+                if let Err(e) = result {
+                    log_warn!("releasing session {id}: {e}");
+                }
+            }
+        }
+    }
+    remove_rundir(sess);
+    let plugin = lock(&slot.inner).plugin.take();
+    if let Some(plugin) = plugin {
+        detach(sess, plugin);
+        plugin.leave();
+    }
+    slot.session.store(std::ptr::null_mut(), Ordering::Release);
+    clear(sess);
+    // SAFETY: initialised in `open`, and no thread uses a session that is released.
+    unsafe { libc::pthread_mutex_destroy(&raw mut (*sess.as_ptr()).resources_lock) };
+    SESSIONS.give_back(id);
+    Ok(())
+}
+
+/// `vaccel_session_delete`: releases and frees what [`new`] made.
+///
+/// # Errors
+/// Those of [`release`]; the memory is not freed then.
+pub fn delete(sess: Ptr<vaccel_session>) -> Result {
+    release(sess)?;
+    // SAFETY: malloc'ed, by contract of `vaccel_session_delete`.
+    unsafe { alloc::free(sess.as_ptr()) };
+    Ok(())
+}
+
+/// `vaccel_session_update`: new flags. A local session is given the plugin that
+/// fits them, if it has no resources.
+///
+/// # Errors
+/// `ENOTSUP` with resources registered or when no plugin fits; those of the
+/// transport plugin.
+pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
+    let slot = slot(sess)?;
+    runtime::require_up()?;
+    let Some(current) = lock(&slot.inner).plugin else {
+        return Err(not_open(get!(sess.id)));
+    };
+    if current.is_transport() {
+        let Some(callback) = current.info().session_update else {
+            fail!(
+                ENOTSUP,
+                "transport plugin `{}` cannot update sessions",
+                current.name()
+            );
+        };
+        if !current.is_loaded() {
+            fail!(ENODEV, "plugin `{}` was unloaded", current.name());
+        }
+        // SAFETY: a function of a loaded plugin, called with an open session.
+        let result = unsafe { callback(sess.as_ptr(), flags & !PLUGIN_REMOTE) };
+        if result != 0 {
+            return Err(current.error("updating a session", result));
+        }
+        set!(sess.hint = flags);
+        return Ok(());
+    }
+    if lock(&slot.inner).resources.iter().any(|r| !r.is_empty()) {
+        fail!(
+            ENOTSUP,
+            "a session with registered resources cannot change its plugin; unregister them first"
+        );
+    }
+    let Some(next) = plugin::find(flags) else {
+        return Err(plugin::none_fits(flags));
+    };
+    if next.is_transport() {
+        fail!(
+            ENOTSUP,
+            "a local session cannot become a remote one; open a new session"
+        );
+    }
+    if !std::ptr::eq(next, current) {
+        detach(sess, current);
+        set!(sess.priv_ = std::ptr::null_mut());
+        set!(sess.plugin = next.raw());
+        next.enter();
+        lock(&slot.inner).plugin = Some(next);
+        current.leave();
+        attach(sess, next, flags)?;
+    }
+    set!(sess.hint = flags);
+    Ok(())
+}
+
+/// `vaccel_session_get_by_id`.
+///
+/// # Errors
+/// `ENOENT` when no session has this number.
+pub fn get_by_id(id: vaccel_id_t) -> Result<*mut vaccel_session> {
+    let found = SESSIONS
+        .get(id)
+        .map(|slot| slot.session.load(Ordering::Acquire));
+    match found {
+        Some(p) if !p.is_null() => Ok(p),
+        _ => Err(err!(ENOENT, "there is no session {id}").quiet()),
+    }
+}
+
+/// `vaccel_session_has_resource`.
+///
+/// # Errors
+/// `EINVAL` when session or resource is not alive.
+pub fn has_resource(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result<bool> {
+    let slot = slot(sess)?;
+    let (id, class) = resource::identify(res)?;
+    Ok(lock(&slot.inner).resources[class].contains(id))
+}
+
+/// `vaccel_session_resource_by_id`.
+///
+/// # Errors
+/// `ENOENT` when no resource with this number is registered with the session.
+pub fn resource_by_id(sess: Ptr<vaccel_session>, id: vaccel_id_t) -> Result<*mut vaccel_resource> {
+    let slot = slot(sess)?;
+    if let Ok(index) = u32::try_from(id)
+        && lock(&slot.inner)
+            .resources
+            .iter()
+            .any(|r| r.contains(index))
+        && let Some(res) = resource::by_id(id)
+    {
+        return Ok(res.as_ptr());
+    }
+    Err(err!(
+        ENOENT,
+        "resource {id} is not registered with session {}",
+        get!(sess.id)
+    )
+    .quiet())
+}
+
+/// `vaccel_session_resource_by_type`: the one that was registered first.
+///
+/// # Errors
+/// `EINVAL` for an unknown type, `ENOENT` when there is none.
+pub fn resource_by_type(
+    sess: Ptr<vaccel_session>,
+    type_: ResourceType,
+) -> Result<*mut vaccel_resource> {
+    let class = resource::class_of(type_)?;
+    let slot = slot(sess)?;
+    let first = lock(&slot.inner).resources[class].first();
+    match first.and_then(|id| resource::by_id(vaccel_id_t::from(id))) {
+        Some(res) => Ok(res.as_ptr()),
+        None => Err(none_of(sess, type_)),
+    }
+}
+
+/// `vaccel_session_resources_by_type`: all, in the order of registration.
+///
+/// # Errors
+/// `EINVAL` for an unknown type, `ENOENT` when there is none.
+pub fn resources_by_type(
+    sess: Ptr<vaccel_session>,
+    type_: ResourceType,
+) -> Result<Vec<*mut vaccel_resource>> {
+    let class = resource::class_of(type_)?;
+    let slot = slot(sess)?;
+    let ids: Vec<_> = lock(&slot.inner).resources[class].iter().collect();
+    let list: Vec<_> = ids
+        .into_iter()
+        .filter_map(|id| resource::by_id(vaccel_id_t::from(id)))
+        .map(Ptr::as_ptr)
+        .collect();
+    if list.is_empty() {
+        return Err(none_of(sess, type_));
+    }
+    Ok(list)
+}
+
+fn none_of(sess: Ptr<vaccel_session>, type_: ResourceType) -> crate::Error {
+    err!(
+        ENOENT,
+        "no {} resource is registered with session {}",
+        resource::type_name(type_),
+        get!(sess.id)
+    )
+    .quiet()
+}
+
+/// Shows in the program's structure how many resources of a class there are.
+/// The caller holds the session's lock.
+pub(crate) fn show(sess: Ptr<vaccel_session>, slot: &Slot, inner: &Inner, class: usize) {
+    let p = sess.as_ptr();
+    let count = inner.resources[class].len();
+    // SAFETY: fields of a structure whose session is open; the lock is held.
+    unsafe {
+        AtomicUsize::from_ptr(&raw mut (*p).resource_counts[class]).store(count, Ordering::Relaxed);
+        if count == 0 {
+            link::clear(&raw mut (*p).resources[class]);
+        } else {
+            slot.markers[class].fill(&raw mut (*p).resources[class]);
+        }
+    }
+}
