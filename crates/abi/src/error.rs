@@ -1,6 +1,14 @@
 //! Error codes: Linux errno numbers under names of their own.
 
 use libc::c_int;
+use std::ffi::CStr;
+
+const fn c_str(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    }
+}
 
 macro_rules! codes {
     ($($name:ident = $value:literal, $text:literal;)*) => {
@@ -21,6 +29,24 @@ macro_rules! codes {
             match code {
                 $($value => concat!("VACCEL_", stringify!($name)),)*
                 _ => "unknown",
+            }
+        }
+
+        /// What a code means, as a C string.
+        #[must_use]
+        pub const fn c_describe(code: c_int) -> &'static CStr {
+            match code {
+                $($value => c_str(concat!($text, "\0")),)*
+                _ => c"unknown error",
+            }
+        }
+
+        /// The name of a code, as a C string.
+        #[must_use]
+        pub const fn c_name(code: c_int) -> &'static CStr {
+            match code {
+                $($value => c_str(concat!("VACCEL_", stringify!($name), "\0")),)*
+                _ => c"unknown",
             }
         }
 

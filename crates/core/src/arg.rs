@@ -1,7 +1,7 @@
 //! Arguments: a pointer, a size and a type.
 
 use crate::ptr::Ptr;
-use crate::{Result, alloc, err, get, set};
+use crate::{Result, alloc, err, get, get_bool, set};
 use std::ffi::c_void;
 use vaccel_abi::arg::{ARG_MAX, ArgType, element_size, is_scalar, name, vaccel_arg};
 
@@ -89,7 +89,7 @@ pub fn new(fill: impl FnOnce(Ptr<vaccel_arg>) -> Result) -> Result<*mut vaccel_a
 
 /// `vaccel_arg_release`: frees the data if they are the argument's own.
 pub fn release(arg: Ptr<vaccel_arg>) {
-    if get!(arg.owned) {
+    if get_bool!(arg.owned) {
         // SAFETY: owned data come from libc.
         unsafe { alloc::free(get!(arg.buf)) };
     }

@@ -20,17 +20,15 @@ impl Array {
     ///
     /// # Errors
     /// `EINVAL` for another type or size, `ERANGE` at the end.
-    pub fn get_scalar<T: Copy>(self, type_: ArgType, out: Ptr<T>) -> Result {
-        debug_assert_eq!(size_of::<T>(), element_size(type_));
+    pub fn get_bytes(self, type_: ArgType, out: Ptr<u8>, size: usize) -> Result {
+        debug_assert_eq!(size, element_size(type_));
         let arg = self.next(type_)?;
         let buf = get!(arg.buf);
-        if buf.is_null() || get!(arg.size) != size_of::<T>() {
+        if buf.is_null() || get!(arg.size) != size {
             return Err(self.wrong_size(arg));
         }
-        // SAFETY: the argument has as many bytes, maybe not aligned.
-        unsafe {
-            std::ptr::copy_nonoverlapping(buf.cast::<u8>(), out.as_ptr().cast(), size_of::<T>())
-        };
+        // SAFETY: the argument has as many bytes, and so has the caller's element.
+        unsafe { std::ptr::copy_nonoverlapping(buf.cast::<u8>(), out.as_ptr(), size) };
         self.advance();
         Ok(())
     }

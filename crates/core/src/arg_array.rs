@@ -6,7 +6,7 @@
 use crate::arg::{check, release};
 use crate::arg_access::{bytes_of, serialize, validate};
 use crate::ptr::Ptr;
-use crate::{Result, alloc, err, fail, get, set};
+use crate::{Result, alloc, err, fail, get, get_bool, set};
 use std::ffi::{c_char, c_void};
 use vaccel_abi::arg::{
     ARG_CUSTOM, ARG_STRING, ArgSerializerFn, ArgType, ArgTypeValidatorFn, name, vaccel_arg,
@@ -81,7 +81,7 @@ impl Array {
     pub fn release(self) {
         self.clear();
         let array = self.0;
-        if get!(array.owned) {
+        if get_bool!(array.owned) {
             // SAFETY: an owned array's memory comes from libc.
             unsafe { alloc::free(get!(array.args)) };
         }
@@ -104,7 +104,7 @@ impl Array {
     /// `vaccel_arg_array_clear`: no arguments; the room stays.
     pub fn clear(self) {
         let array = self.0;
-        if get!(array.owned) {
+        if get_bool!(array.owned) {
             for i in 0..get!(array.count) {
                 if let Ok(arg) = self.at(i) {
                     release(arg);
@@ -181,7 +181,7 @@ impl Array {
     fn push(self, arg: vaccel_arg) -> Result {
         let array = self.0;
         let (count, capacity) = (get!(array.count), get!(array.capacity));
-        if !get!(array.owned) {
+        if !get_bool!(array.owned) {
             fail!(
                 EPERM,
                 "an array that wraps the caller's arguments cannot grow"

@@ -1,7 +1,7 @@
 //! Blobs: the files and buffers that resources consist of.
 
 use crate::ptr::Ptr;
-use crate::{Error, Result, alloc, err, fail, get, lock, log_warn, ptr, set};
+use crate::{Error, Result, alloc, err, fail, get, get_bool, lock, log_warn, ptr, set};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -322,7 +322,7 @@ pub fn valid(blob: Ptr<vaccel_blob>) -> bool {
 /// it made it. Twice is harmless.
 pub fn release(blob: Ptr<vaccel_blob>) {
     let data = get!(blob.data);
-    if get!(blob.data_owned) && !data.is_null() {
+    if get_bool!(blob.data_owned) && !data.is_null() {
         match get!(blob.type_) {
             // SAFETY: mapped by `read` with this size.
             BLOB_MAPPED => unsafe {
@@ -335,7 +335,7 @@ pub fn release(blob: Ptr<vaccel_blob>) {
     }
     // SAFETY: the path of an initialised blob is a C string or null.
     if let Some(path) = unsafe { ptr::optional_text(get!(blob.path)) }
-        && get!(blob.path_owned)
+        && get_bool!(blob.path_owned)
     {
         let path = as_path(path);
         match std::fs::remove_file(path) {

@@ -1,7 +1,7 @@
 //! Configuration: what to load, how much to log.
 
 use crate::ptr::Ptr;
-use crate::{Result, alloc, env, fail, get, log, log_debug, ptr, set};
+use crate::{Result, alloc, env, fail, get, get_bool, log, log_debug, ptr, set};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 use vaccel_abi::config::{LOG_ERROR, LOG_MAX, LogLevel, vaccel_config};
@@ -78,8 +78,8 @@ impl Config {
             plugins: text(get!(config.plugins)),
             log_level: get!(config.log_level),
             log_file: text(get!(config.log_file)),
-            profiling: get!(config.profiling_enabled),
-            version_ignore: get!(config.version_ignore),
+            profiling: get_bool!(config.profiling_enabled),
+            version_ignore: get_bool!(config.version_ignore),
         };
         config.check()?;
         Ok(config)

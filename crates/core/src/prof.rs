@@ -1,7 +1,7 @@
 //! Profiling regions: named series of intervals, in bounded memory, from any thread.
 
 use crate::ptr::Ptr;
-use crate::{Result, alloc, fail, flags, get, lock, log_info, ptr, set};
+use crate::{Result, alloc, fail, flags, get, get_bool, lock, log_info, ptr, set};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::fmt::Write as _;
@@ -70,6 +70,18 @@ pub fn init(region: Ptr<vaccel_prof_region>, name: &CStr) -> Result {
         size: 0,
     });
     Ok(())
+}
+
+/// `vaccel_prof_regions_init`: an empty region with a copy of the name that it has.
+///
+/// # Errors
+/// `EINVAL` without a name, `ENOMEM`.
+pub fn init_named(region: Ptr<vaccel_prof_region>) -> Result {
+    // SAFETY: by contract the region has a name, a C string or null.
+    match unsafe { ptr::optional_text(get!(region.name)) } {
+        Some(name) => init(region, name),
+        None => fail!(EINVAL, "a profiling region needs a name"),
+    }
 }
 
 fn lock_of(region: Ptr<vaccel_prof_region>) -> &'static Mutex<()> {
@@ -216,7 +228,7 @@ pub fn release(region: Ptr<vaccel_prof_region>) {
         if !samples.is_null() {
             alloc::free(header(samples));
         }
-        if get!(region.name_owned) {
+        if get_bool!(region.name_owned) {
             alloc::free(get!(region.name).cast_mut());
         }
     }

@@ -43,6 +43,12 @@ impl<T> Ptr<T> {
         self.0.as_ptr()
     }
 
+    /// The same pointer to its bytes.
+    #[must_use]
+    pub fn cast(self) -> Ptr<u8> {
+        Ptr(self.0.cast())
+    }
+
     /// Writes the whole thing without looking at what was there: the memory may
     /// be uninitialised.
     #[inline]
@@ -71,6 +77,18 @@ macro_rules! get {
         // SAFETY: a `Ptr` is valid for reads of its fields.
         let value = unsafe { (*$p.as_ptr()).$($field)+ };
         value
+    }};
+}
+
+/// Reads a `bool` field behind a [`Ptr`](crate::ptr::Ptr); any byte but 0 is
+/// true, because nothing keeps C from writing one.
+#[macro_export]
+macro_rules! get_bool {
+    ($p:ident . $field:ident) => {{
+        #[allow(unused_unsafe)]
+        // SAFETY: a `Ptr` is valid for reads of its fields, and a `bool` is a byte.
+        let byte = unsafe { (&raw const (*$p.as_ptr()).$field).cast::<u8>().read() };
+        byte != 0
     }};
 }
 

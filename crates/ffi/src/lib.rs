@@ -1,1 +1,22 @@
-//! libvaccel.so and libvaccel.a
+//! The C API: `libvaccel.so` and `libvaccel.a`.
+//!
+//! One file for each noun. A function checks its pointers, calls one function of
+//! `vaccel_core`, and turns its result into a code; there is no logic here.
+//! `include/` has the headers.
+
+#[macro_use]
+mod guard;
+
+pub mod arg;
+pub mod arg_array;
+pub mod arg_list;
+pub mod blob;
+pub mod config;
+pub mod error;
+pub mod init;
+pub mod log;
+pub mod noop;
+pub mod plugin;
+pub mod prof;
+pub mod resource;
+pub mod session;
