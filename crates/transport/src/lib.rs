@@ -1,1 +1,35 @@
-//! addresses and connections
+//! Addresses and connections: moves the bytes of the native protocol.
+//!
+//! * [`Address`] names an agent; [`Listener`] and [`Stream`] are its two ends.
+//! * [`FrameReader`] takes frames off a stream, [`FrameWriter`] puts them on it.
+//!   Both serve either side.
+//! * [`handshake`] opens a stream: HELLO, WELCOME.
+//! * [`Connection`] is the client: calls from many threads over one stream,
+//!   without a thread of its own.
+//!
+//! `docs/protocol.md` describes what travels; `vaccel-wire` is the codec.
+
+mod address;
+mod buffer;
+mod connection;
+mod error;
+pub mod fork;
+pub mod handshake;
+mod listener;
+mod outputs;
+mod reader;
+mod stream;
+mod sys;
+mod table;
+mod timed;
+mod writer;
+
+pub use address::{Address, AddressError};
+pub use buffer::{Buffer, Pool};
+pub use connection::{Connection, Options, Pending};
+pub use error::{CallError, ConnectError, ListenError, ReadError, SendError};
+pub use listener::{Listener, ListenerOptions};
+pub use outputs::{Collect, Destination, Outputs};
+pub use reader::{FrameReader, Message};
+pub use stream::{Family, Peer, Stream};
+pub use writer::FrameWriter;

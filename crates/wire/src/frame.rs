@@ -1,6 +1,6 @@
 //! A frame ready to be sent, and the buffer it is built in.
 
-use crate::bytes::{u32_at, u64_at};
+use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::welcome::cut;
 use crate::{FrameBuilder, HEADER_LEN, Header, Kind};
 use vaccel_abi::error::EIO;
@@ -170,6 +170,18 @@ impl<'b> Frame<'b, '_> {
     #[must_use]
     pub fn request(&self) -> u64 {
         u64_at(self.head, 8)
+    }
+
+    /// True for a frame that asks for a sign of life.
+    #[must_use]
+    pub fn is_ping(&self) -> bool {
+        self.head[0] == Kind::Ping as u8
+    }
+
+    /// Number of write arguments.
+    #[must_use]
+    pub fn nr_write(&self) -> u16 {
+        u16_at(self.head, 26)
     }
 
     /// Bytes of the whole frame.

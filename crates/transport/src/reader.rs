@@ -1,0 +1,460 @@
+//! Takes frames off a stream.
+
+use crate::buffer::{Buffer, Pool};
+use crate::error::ReadError;
+use crate::sys::{self, Piece};
+use crate::timed::Source;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use vaccel_wire::{ALIGN, Args, HEADER_LEN, Header, Limits, WireError};
+
+/// What one receive may bring: header, meta and payload of a small frame, or
+/// the beginning of a large one.
+const BUFFER: usize = 16 << 10;
+
+/// A frame that has arrived.
+#[derive(Debug)]
+pub struct Message {
+    /// Its header.
+    pub header: Header,
+    /// Meta, a gap, and the payload at a multiple of 64.
+    buffer: Buffer,
+    meta: usize,
+    payload: usize,
+}
+
+impl Message {
+    fn new(pool: &Arc<Pool>, header: Header) -> Result<Self, ReadError> {
+        let bytes = layout(&header);
+        let Some((payload, len)) = bytes else {
+            return Err(ReadError::Frame {
+                header: Some(header),
+                error: WireError::Overflow,
+            });
+        };
+        let Some(buffer) = pool.take(len) else {
+            return Err(ReadError::NoMemory { header, bytes: len });
+        };
+        Ok(Self {
+            header,
+            buffer,
+            meta: header.meta_len as usize,
+            payload,
+        })
+    }
+
+    /// The meta: what [`Args::decode`] takes.
+    #[must_use]
+    pub fn meta(&self) -> &[u8] {
+        &self.buffer[..self.meta]
+    }
+
+    /// The payload, at an address that is a multiple of 64.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.buffer[self.payload..]
+    }
+
+    /// The payload for writing: an operation may use its inputs as scratch.
+    #[must_use]
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        let at = self.payload;
+        &mut self.buffer[at..]
+    }
+
+    /// Meta and payload at the same time, the payload for writing.
+    #[must_use]
+    pub fn parts_mut(&mut self) -> (&[u8], &mut [u8]) {
+        let (meta, payload) = self.buffer.split_at_mut(self.payload);
+        (&meta[..self.meta], payload)
+    }
+
+    /// The arguments, checked.
+    ///
+    /// # Errors
+    /// Says what is wrong with the meta.
+    pub fn args(&self, limits: &Limits) -> Result<Args<'_>, WireError> {
+        Args::decode(&self.header, self.meta(), limits)
+    }
+
+    /// Where the bytes numbered `filled` and following are wanted: the rest of
+    /// the meta, or of the payload.
+    fn room(&mut self, filled: usize) -> &mut [u8] {
+        let range: Range<usize> = if filled < self.meta {
+            filled..self.meta
+        } else {
+            self.payload + (filled - self.meta)..self.buffer.len()
+        };
+        &mut self.buffer[range]
+    }
+}
+
+/// Where the payload begins in the buffer of a message, and the buffer's size.
+fn layout(header: &Header) -> Option<(usize, usize)> {
+    let payload = (header.meta_len as usize).checked_next_multiple_of(ALIGN)?;
+    let len = payload.checked_add(usize::try_from(header.payload_len).ok()?)?;
+    (len <= isize::MAX as usize).then_some((payload, len))
+}
+
+#[derive(Debug)]
+enum State {
+    /// A frame is to begin, or its header or meta are incomplete.
+    Head,
+    /// Header and meta are in the buffer, the payload has not been touched.
+    Ready(Header),
+    /// The frame is being gathered in a buffer of its own; so many bytes of
+    /// meta and payload are there.
+    Gather(Message, usize),
+    /// So many bytes are of no interest.
+    Skip(u64),
+}
+
+/// Takes frames off a stream.
+///
+/// A small frame costs one receive. The payload of a large one is received
+/// straight into its buffer, whose memory is committed only as bytes arrive.
+/// After a timeout reading goes on where it stopped.
+#[derive(Debug)]
+pub struct FrameReader {
+    pool: Arc<Pool>,
+    limits: Limits,
+    buffer: Buffer,
+    start: usize,
+    end: usize,
+    state: State,
+}
+
+impl FrameReader {
+    /// A reader that takes frames within the limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let pool = Pool::new();
+        // Without memory for 16 KiB nothing works; `fill` will say so.
+        let buffer = pool.take(BUFFER).or_else(|| pool.take(0));
+        let Some(buffer) = buffer else {
+            std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; BUFFER]>())
+        };
+        Self {
+            pool,
+            limits,
+            buffer,
+            start: 0,
+            end: 0,
+            state: State::Head,
+        }
+    }
+
+    /// The pool that messages come from; for outputs too.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// What frames are held to.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// True when bytes of a frame have arrived and the frame is not complete:
+    /// then a peer that stays silent is stuck, and not merely idle.
+    #[must_use]
+    pub fn is_mid_frame(&self) -> bool {
+        match self.state {
+            State::Head => self.start != self.end,
+            State::Ready(_) | State::Gather(..) | State::Skip(_) => true,
+        }
+    }
+
+    /// True when the next frame can be had without waiting, or at least its
+    /// header.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        matches!(self.state, State::Head) && self.end - self.start >= HEADER_LEN
+    }
+
+    /// The next frame. Waits as long as the stream's read timeout says.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; after [`ReadError::TimedOut`] the next call goes on.
+    pub fn read(&mut self, stream: &crate::Stream) -> Result<Message, ReadError> {
+        let mut source = stream;
+        self.head(&mut source)?;
+        self.receive(&mut source)
+    }
+
+    /// Waits for header and meta of the next frame. Until [`receive`](Self::receive)
+    /// or [`skip`](Self::skip) it answers the same.
+    pub(crate) fn head<S: Source>(&mut self, source: &mut S) -> Result<Header, ReadError> {
+        loop {
+            match &mut self.state {
+                State::Ready(header) => return Ok(*header),
+                State::Gather(message, filled) => {
+                    let header = message.header;
+                    if *filled >= message.meta {
+                        return Ok(header);
+                    }
+                    let n = source.recv(message.room(*filled), true).map_err(waited)?;
+                    if n == 0 {
+                        return Err(ReadError::Truncated);
+                    }
+                    *filled += n;
+                }
+                State::Skip(left) => {
+                    let there = (self.end - self.start) as u64;
+                    let now = there.min(*left);
+                    self.start += now as usize;
+                    *left -= now;
+                    if *left == 0 {
+                        self.state = State::Head;
+                        continue;
+                    }
+                    self.start = 0;
+                    self.end = 0;
+                    let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                    let most = most.min(self.buffer.len());
+                    let n = source
+                        .recv(&mut self.buffer[..most], false)
+                        .map_err(waited)?;
+                    if n == 0 {
+                        return Err(ReadError::Truncated);
+                    }
+                    *left -= n as u64;
+                }
+                State::Head => self.begin(source)?,
+            }
+        }
+    }
+
+    /// One step towards a complete header and meta.
+    fn begin<S: Source>(&mut self, source: &mut S) -> Result<(), ReadError> {
+        let there = &self.buffer[self.start..self.end];
+        let Some((head, rest)) = there.split_first_chunk::<HEADER_LEN>() else {
+            return self.fill(source);
+        };
+        let header = Header::decode(head).map_err(|error| ReadError::Frame {
+            header: None,
+            error,
+        })?;
+        header
+            .check(&self.limits)
+            .map_err(|error| ReadError::Frame {
+                header: Some(header),
+                error,
+            })?;
+        let meta = header.meta_len as usize;
+        if rest.len() >= meta {
+            self.state = State::Ready(header);
+            return Ok(());
+        }
+        if HEADER_LEN + meta <= self.buffer.len() {
+            return self.fill(source);
+        }
+        let mut message = match Message::new(&self.pool, header) {
+            Ok(message) => message,
+            Err(error) => {
+                self.start += HEADER_LEN;
+                self.state = State::Skip(u64::from(header.meta_len) + header.payload_len);
+                return Err(error);
+            }
+        };
+        let n = rest.len();
+        message.room(0)[..n].copy_from_slice(rest);
+        self.start = self.end;
+        self.state = State::Gather(message, n);
+        Ok(())
+    }
+
+    /// Receives what is there into the buffer.
+    fn fill<S: Source>(&mut self, source: &mut S) -> Result<(), ReadError> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        } else if self.end == self.buffer.len() || self.start > self.buffer.len() / 2 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let n = source
+            .recv(&mut self.buffer[self.end..], false)
+            .map_err(waited)?;
+        if n == 0 {
+            return Err(if self.start == self.end {
+                ReadError::Closed
+            } else {
+                ReadError::Truncated
+            });
+        }
+        self.end += n;
+        Ok(())
+    }
+
+    /// The meta of the frame that [`head`](Self::head) has announced.
+    pub(crate) fn meta(&self) -> &[u8] {
+        match &self.state {
+            State::Ready(header) => {
+                let at = self.start + HEADER_LEN;
+                &self.buffer[at..at + header.meta_len as usize]
+            }
+            State::Gather(message, _) => message.meta(),
+            State::Head | State::Skip(_) => &[],
+        }
+    }
+
+    /// The payload of the announced frame, when all of it has arrived with the
+    /// header. Its address has no alignment.
+    pub(crate) fn payload(&self) -> Option<&[u8]> {
+        let State::Ready(header) = &self.state else {
+            return None;
+        };
+        let at = self.start + HEADER_LEN + header.meta_len as usize;
+        let len = usize::try_from(header.payload_len).ok()?;
+        self.buffer[at..self.end].get(..len)
+    }
+
+    /// True when the announced frame is being gathered in a buffer of its own
+    /// already, so that only [`receive`](Self::receive) can take it.
+    pub(crate) fn is_gathering(&self) -> bool {
+        matches!(self.state, State::Gather(..))
+    }
+
+    /// Leaves the announced frame; what has not arrived of it is dropped later.
+    pub(crate) fn skip(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Head) {
+            State::Ready(header) => {
+                self.start += HEADER_LEN + header.meta_len as usize;
+                State::Skip(header.payload_len)
+            }
+            State::Gather(message, filled) => {
+                let all = message.meta as u64 + message.header.payload_len;
+                State::Skip(all - filled as u64)
+            }
+            other => other,
+        };
+        // What is here already needs no receive, and the reader is between
+        // frames then.
+        if let State::Skip(left) = self.state
+            && left <= (self.end - self.start) as u64
+        {
+            self.start += left as usize;
+            self.state = State::Head;
+        }
+    }
+
+    /// Takes the announced frame.
+    pub(crate) fn receive<S: Source>(&mut self, source: &mut S) -> Result<Message, ReadError> {
+        if let State::Ready(header) = self.state {
+            let mut message = match Message::new(&self.pool, header) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.skip();
+                    return Err(error);
+                }
+            };
+            let from = self.start + HEADER_LEN;
+            let meta = message.meta;
+            let all = meta + message.payload().len();
+            let here = all.min(self.end - from);
+            message.buffer[..meta].copy_from_slice(&self.buffer[from..from + meta]);
+            message.room(meta)[..here - meta]
+                .copy_from_slice(&self.buffer[from + meta..from + here]);
+            self.start = from + here;
+            if here == all {
+                self.state = State::Head;
+                return Ok(message);
+            }
+            self.state = State::Gather(message, here);
+        }
+        while let State::Gather(message, filled) = &mut self.state {
+            let room = message.room(*filled);
+            if !room.is_empty() {
+                let n = source.recv(room, true).map_err(waited)?;
+                if n == 0 {
+                    return Err(ReadError::Truncated);
+                }
+                *filled += n;
+                if n < room.len() || *filled == message.meta {
+                    continue;
+                }
+            }
+            if let State::Gather(message, _) = std::mem::replace(&mut self.state, State::Head) {
+                return Ok(message);
+            }
+        }
+        // `head` has not announced a frame: a fault of the caller in this crate.
+        Err(ReadError::Io(io::ErrorKind::InvalidInput.into()))
+    }
+
+    /// Takes the payload of the announced frame straight into pieces of memory
+    /// that hold exactly as much. After an error the rest of it is dropped.
+    ///
+    /// # Safety
+    /// Every piece must be valid for writes.
+    pub(crate) unsafe fn scatter<S: Source>(
+        &mut self,
+        source: &mut S,
+        mut pieces: &mut [Piece],
+    ) -> Result<(), ReadError> {
+        let State::Ready(header) = self.state else {
+            return Err(ReadError::Io(io::ErrorKind::InvalidInput.into()));
+        };
+        let from = self.start + HEADER_LEN + header.meta_len as usize;
+        let mut left = header.payload_len;
+        let mut here = usize::try_from(left).map_or(self.end - from, |l| l.min(self.end - from));
+        self.start = from + here;
+        left -= here as u64;
+        self.state = State::Skip(left);
+        let mut at = from;
+        while here > 0 && !pieces.is_empty() {
+            let n = here.min(pieces[0].iov_len);
+            let bytes = &self.buffer[at..at + n];
+            // SAFETY: the caller vouches for the piece, which has at least n bytes.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pieces[0].iov_base.cast(), n) };
+            at += n;
+            here -= n;
+            pieces = advance(pieces, n);
+        }
+        while !pieces.is_empty() && left > 0 {
+            let some = pieces.len().min(sys::MAX_PIECES);
+            // SAFETY: as the caller vouches.
+            let n = unsafe { source.recv_pieces(&mut pieces[..some]) }.map_err(waited)?;
+            if n == 0 {
+                return Err(ReadError::Truncated);
+            }
+            left = left.saturating_sub(n as u64);
+            self.state = State::Skip(left);
+            pieces = advance(pieces, n);
+        }
+        self.state = if left == 0 {
+            State::Head
+        } else {
+            State::Skip(left)
+        };
+        Ok(())
+    }
+}
+
+/// The pieces without their first `n` bytes.
+pub(crate) fn advance(mut pieces: &mut [Piece], mut n: usize) -> &mut [Piece] {
+    while let Some(first) = pieces.first_mut() {
+        if n < first.iov_len {
+            first.iov_base = first.iov_base.cast::<u8>().wrapping_add(n).cast();
+            first.iov_len -= n;
+            break;
+        }
+        n -= first.iov_len;
+        pieces = &mut pieces[1..];
+    }
+    pieces
+}
+
+fn waited(error: io::Error) -> ReadError {
+    if sys::is_would_block(&error) || error.kind() == io::ErrorKind::TimedOut {
+        ReadError::TimedOut
+    } else if sys::is_gone(&error) {
+        ReadError::Closed
+    } else {
+        ReadError::Io(error)
+    }
+}

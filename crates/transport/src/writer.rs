@@ -1,0 +1,313 @@
+//! Puts frames on a stream, from many threads.
+
+use crate::Stream;
+use crate::error::SendError;
+use crate::reader::advance;
+use crate::sys::{self, MAX_PIECES, NO_PIECE, Ready};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use vaccel_wire::Frame;
+
+/// The rest of a frame that ran out of time is kept up to this size, to go out
+/// before the next one. With a larger rest the stream is given up.
+const MAX_TAIL: usize = 8 << 20;
+
+/// Puts frames on a stream, whole and one after the other, from many threads.
+///
+/// A frame that the socket takes at once costs one system call and no waiting:
+/// the lock is held for that call only. When the socket is full the writer waits
+/// without the lock, so that other threads can still give up at their deadlines.
+#[derive(Debug)]
+pub struct FrameWriter {
+    stream: Arc<Stream>,
+    gate: Mutex<Gate>,
+    free: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    /// Somebody is in the middle of a frame.
+    busy: bool,
+    waiting: u32,
+    /// Bytes that must go out before the next frame.
+    tail: Vec<u8>,
+    lost: Option<Arc<str>>,
+}
+
+/// What one try brought.
+enum Try {
+    All,
+    Full,
+}
+
+impl FrameWriter {
+    /// A writer on a stream. There must be only one for it.
+    #[must_use]
+    pub fn new(stream: Arc<Stream>) -> Self {
+        Self {
+            stream,
+            gate: Mutex::default(),
+            free: Condvar::new(),
+        }
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Sends a frame; `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`] at the deadline, [`SendError::Lost`] when the
+    /// peer is gone or the stream cannot be used any more.
+    pub fn send(&self, frame: &Frame<'_, '_>, deadline: Option<Instant>) -> Result<(), SendError> {
+        self.send_with(frame, deadline, &mut |left| {
+            sys::wait(self.stream.as_fd(), Ready::Write, left).map(drop)
+        })
+    }
+
+    /// As [`send`](Self::send); `wait` is called when the socket is full, and
+    /// returns when it may have room again or the time is over.
+    pub(crate) fn send_with(
+        &self,
+        frame: &Frame<'_, '_>,
+        deadline: Option<Instant>,
+        wait: &mut dyn FnMut(Option<Duration>) -> io::Result<()>,
+    ) -> Result<(), SendError> {
+        let mut gate = self.enter(deadline)?;
+        let mut tail = std::mem::take(&mut gate.tail);
+        let mut tail_sent = 0;
+        let mut sent = 0;
+        match self.push(&tail, &mut tail_sent, frame, &mut sent) {
+            Ok(Try::All) => {
+                tail.clear();
+                gate.tail = tail;
+                return Ok(());
+            }
+            Ok(Try::Full) => {}
+            Err(error) => return Err(lose(&mut gate, &error)),
+        }
+        gate.busy = true;
+        drop(gate);
+        let outcome = loop {
+            let left = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => break Err(None),
+                left => left,
+            };
+            let step = wait(left).and_then(|()| self.push(&tail, &mut tail_sent, frame, &mut sent));
+            match step {
+                Ok(Try::All) => break Ok(()),
+                Ok(Try::Full) => {}
+                Err(error) => break Err(Some(error)),
+            }
+        };
+        let mut gate = self.lock();
+        gate.busy = false;
+        if gate.waiting > 0 {
+            self.free.notify_one();
+        }
+        match outcome {
+            Ok(()) => {
+                // What was posted meanwhile; the rest of it goes with the next frame.
+                self.flush(&mut gate);
+                Ok(())
+            }
+            Err(Some(error)) => {
+                self.free.notify_all();
+                Err(lose(&mut gate, &error))
+            }
+            Err(None) => self.give_up(&mut gate, &tail[tail_sent..], frame, sent),
+        }
+    }
+
+    /// Waits until nobody else is in the middle of a frame.
+    fn enter(&self, deadline: Option<Instant>) -> Result<MutexGuard<'_, Gate>, SendError> {
+        let mut gate = self.lock();
+        loop {
+            if let Some(reason) = &gate.lost {
+                return Err(SendError::Lost(Arc::clone(reason)));
+            }
+            if !gate.busy {
+                return Ok(gate);
+            }
+            gate.waiting += 1;
+            gate = match deadline {
+                None => self.free.wait(gate).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        gate.waiting -= 1;
+                        return Err(SendError::TimedOut { begun: false });
+                    }
+                    let waited = self.free.wait_timeout(gate, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            gate.waiting -= 1;
+        }
+    }
+
+    /// Sends as much as the socket takes now.
+    fn push(
+        &self,
+        tail: &[u8],
+        tail_sent: &mut usize,
+        frame: &Frame<'_, '_>,
+        sent: &mut usize,
+    ) -> io::Result<Try> {
+        while *tail_sent < tail.len() {
+            match self.send_some(&tail[*tail_sent..])? {
+                0 => return Ok(Try::Full),
+                n => *tail_sent += n,
+            }
+        }
+        // On 32 bits a frame larger than memory cannot exist.
+        let all = usize::try_from(frame.frame_len()).unwrap_or(usize::MAX);
+        while *sent < all {
+            let n = match frame.slices().next() {
+                Some(only) if only.len() == all => self.send_some(&only[*sent..])?,
+                _ => self.send_slices(frame, *sent)?,
+            };
+            match n {
+                0 => return Ok(Try::Full),
+                n => *sent += n,
+            }
+        }
+        Ok(Try::All)
+    }
+
+    /// Sends some bytes; 0 when the socket is full.
+    fn send_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(self.stream.chunk())];
+        taken(|| sys::send(self.stream.as_fd(), bytes, libc::MSG_DONTWAIT))
+    }
+
+    /// Sends some of a frame's pieces from an offset on; 0 when the socket is full.
+    fn send_slices(&self, frame: &Frame<'_, '_>, mut skip: usize) -> io::Result<usize> {
+        let mut room = self.stream.chunk();
+        let mut pieces = [NO_PIECE; MAX_PIECES];
+        let mut count = 0;
+        for slice in frame.slices() {
+            if skip >= slice.len() {
+                skip -= slice.len();
+                continue;
+            }
+            let rest = &slice[skip..];
+            skip = 0;
+            let rest = &rest[..rest.len().min(room)];
+            room -= rest.len();
+            pieces[count] = sys::piece(rest);
+            count += 1;
+            if count == MAX_PIECES || room == 0 {
+                break;
+            }
+        }
+        let pieces = advance(&mut pieces[..count], 0);
+        // SAFETY: each piece is a slice of the frame, which is borrowed.
+        taken(|| unsafe { sys::send_pieces(self.stream.as_fd(), pieces, libc::MSG_DONTWAIT) })
+    }
+
+    /// Keeps what must still go out after a deadline, or gives the stream up.
+    fn give_up(
+        &self,
+        gate: &mut Gate,
+        tail: &[u8],
+        frame: &Frame<'_, '_>,
+        mut sent: usize,
+    ) -> Result<(), SendError> {
+        let begun = sent > 0;
+        let rest = if begun {
+            usize::try_from(frame.frame_len()).unwrap_or(usize::MAX) - sent
+        } else {
+            0
+        };
+        let posted = std::mem::take(&mut gate.tail);
+        if tail.len() + rest + posted.len() > MAX_TAIL {
+            let error = io::Error::other(format!(
+                "the peer stopped taking bytes in the middle of a frame, and {rest} bytes are left"
+            ));
+            self.stream.shutdown();
+            self.free.notify_all();
+            return Err(lose(gate, &error));
+        }
+        gate.tail.extend_from_slice(tail);
+        if begun {
+            for slice in frame.slices() {
+                let skip = sent.min(slice.len());
+                sent -= skip;
+                gate.tail.extend_from_slice(&slice[skip..]);
+            }
+        }
+        gate.tail.extend_from_slice(&posted);
+        Err(SendError::TimedOut { begun })
+    }
+
+    /// Sends a small frame without ever waiting: now, or before the next frame.
+    pub fn post(&self, frame: &Frame<'_, '_>) {
+        let mut gate = self.lock();
+        if gate.lost.is_some() {
+            return;
+        }
+        for slice in frame.slices() {
+            gate.tail.extend_from_slice(slice);
+        }
+        if gate.tail.len() > 2 * MAX_TAIL {
+            let error = io::Error::other("the peer stopped taking bytes");
+            self.stream.shutdown();
+            self.free.notify_all();
+            lose(&mut gate, &error);
+        } else if !gate.busy {
+            self.flush(&mut gate);
+        }
+    }
+
+    /// Sends of the tail what the socket takes now.
+    fn flush(&self, gate: &mut Gate) {
+        let mut sent = 0;
+        while sent < gate.tail.len() {
+            match self.send_some(&gate.tail[sent..]) {
+                Ok(0) => break,
+                Ok(n) => sent += n,
+                Err(error) => {
+                    lose(gate, &error);
+                    return;
+                }
+            }
+        }
+        gate.tail.drain(..sent);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gate> {
+        // Nothing in a critical section panics half-way.
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the stream unusable for every later frame.
+fn lose(gate: &mut Gate, error: &io::Error) -> SendError {
+    let reason: Arc<str> = if sys::is_gone(error) {
+        "the peer hung up".into()
+    } else {
+        error.to_string().into()
+    };
+    gate.tail = Vec::new();
+    gate.lost = Some(Arc::clone(&reason));
+    SendError::Lost(reason)
+}
+
+/// Repeats a send that a signal interrupts; a full socket counts as 0 bytes.
+fn taken(mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match send() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if sys::is_would_block(&e) => return Ok(0),
+            // ENOBUFS: the kernel has no memory right now; it is like a full socket.
+            Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(0),
+            other => return other,
+        }
+    }
+}
