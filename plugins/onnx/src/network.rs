@@ -121,7 +121,7 @@ fn parse(options: &ModelOptions, bytes: Vec<u8>, name: &str) -> Result<Model> {
     Err(match error.kind() {
         LoadErrorKind::OperatorInvalid => err!(
             ENOTSUP,
-            "{name}: {error}; the operators this backend has are in plugins/onnx/README.md"
+            "{name}: {error}; the README of the onnx plugin lists what there is"
         ),
         _ => err!(EINVAL, "{name} cannot be loaded: {error}"),
     })

@@ -1,1 +1,0 @@
-//! Placeholder while the support code is written.
