@@ -1,1 +1,42 @@
-//! vaccel-agent and vaccel-worker
+//! `vaccel-agent` and `vaccel-worker`.
+//!
+//! The agent listens. Each connection is handed, as a descriptor, to a worker
+//! process that has loaded the library and its plugins ahead of time; from then
+//! on client and worker talk to each other directly, and the agent only
+//! watches. A worker that crashes takes its own connection with it and nothing else.
+//!
+//! * [`supervisor`]: the agent's loop. [`process`]: one worker as the agent sees it.
+//! * [`handoff`]: what the two say to each other.
+//! * [`worker`]: the other program; it serves connections as `docs/protocol.md` says.
+//!
+//! The crate is a library only so that two programs and their tests can share it.
+
+pub mod agent;
+pub mod backoff;
+pub mod handoff;
+pub mod listen;
+pub mod log;
+pub mod options;
+pub mod process;
+pub mod refuse;
+pub mod rundir;
+pub mod signals;
+pub mod supervisor;
+pub mod vaccel_config;
+pub mod worker;
+
+/// A number that nobody can guess.
+///
+/// # Errors
+/// When the kernel has no random numbers to give, which it says by an error.
+pub fn random() -> std::io::Result<u64> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the length is that of the array.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    // Requests of up to 256 bytes are answered in full or not at all.
+    if usize::try_from(got) == Ok(bytes.len()) {
+        Ok(u64::from_ne_bytes(bytes))
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}

@@ -1,0 +1,216 @@
+//! `vaccel-agent`: from the command line to the loop.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use vaccel_transport::Address;
+
+use crate::listen::{self, Listener};
+use crate::options::{Isolation, Options};
+use crate::process::Recipe;
+use crate::rundir::{self, Rundir};
+use crate::supervisor::{Settings, Supervisor, worker_program};
+use crate::vaccel_config::VaccelConfig;
+use crate::{error, info, log};
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    log::init("vaccel-agent", options.log_level, options.json);
+    match run(options) {
+        Ok(()) => {
+            info!("ended");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    raise_descriptor_limit();
+    let base = options
+        .run_dir
+        .clone()
+        .unwrap_or_else(rundir::default_folder);
+    let addresses = if options.addresses.is_empty() {
+        let folder = rundir::default_folder();
+        rundir::prepare(&folder)?;
+        vec![Address::Unix(folder.join("agent.sock"))]
+    } else {
+        options.addresses.clone()
+    };
+    // Taken before anything is opened, so that the number can only be the caller's.
+    let ready_fd = options.ready_fd.map(take_descriptor).transpose()?;
+    let listeners = addresses
+        .iter()
+        .map(|address| listen::bind(address, options.socket_mode, options.allow_insecure_tcp))
+        .collect::<Result<Vec<_>>>()?;
+    let rundir = Rundir::create(&base)?;
+    let settings = Settings {
+        recipe: recipe(&options)?,
+        isolation: options.isolation,
+        pool: options.pool.into(),
+        max_connections: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
+        drain_timeout: options.drain_timeout,
+    };
+    let plugins = options.plugins().join(", ");
+    Supervisor::new(settings, rundir, listeners)?.run(|listeners| {
+        for listener in listeners {
+            info!("listening on {}, plugins: {plugins}", listener.address());
+        }
+        announce(listeners, ready_fd);
+        Ok(())
+    })
+}
+
+/// Tells whoever waits that clients may come.
+fn announce(listeners: &[Listener], ready_fd: Option<OwnedFd>) {
+    let lines: String = listeners
+        .iter()
+        .map(|listener| format!("listening on {}\n", listener.address()))
+        .collect();
+    let result = match ready_fd {
+        Some(fd) => File::from(fd).write_all(lines.as_bytes()),
+        None => {
+            let mut stdout = std::io::stdout().lock();
+            stdout
+                .write_all(lines.as_bytes())
+                .and_then(|()| stdout.flush())
+        }
+    };
+    if let Err(e) = result {
+        // Whoever waited has gone; clients may come all the same.
+        crate::debug!("nobody reads where the agent listens: {e}");
+    }
+}
+
+/// Takes over a descriptor that the caller opened for this program.
+fn take_descriptor(number: i32) -> Result<OwnedFd> {
+    // SAFETY: F_GETFD on any number is harmless.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(std::io::Error::last_os_error())
+            .with_context(|| format!("--ready-fd {number}: no such descriptor"));
+    }
+    // SAFETY: it is open, and was given to this program to be used and closed.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn recipe(options: &Options) -> Result<Recipe> {
+    let program = match &options.worker {
+        Some(program) => std::path::absolute(program)?,
+        None => worker_program()?,
+    };
+    let isolation = match options.isolation {
+        Isolation::Connection => "connection",
+        Isolation::Shared => "shared",
+    };
+    let mut arguments: Vec<OsString> = [
+        ("--plugins", options.plugins().join(",")),
+        ("--isolation", isolation.to_owned()),
+        ("--max-in-flight", options.max_in_flight.to_string()),
+        ("--deadline", format!("{}ms", options.deadline.as_millis())),
+        ("--max-frame", options.max_frame.to_string()),
+        ("--max-resources", options.max_resources.to_string()),
+        ("--log-level", options.log_level.name().to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| [name.into(), value.into()])
+    .collect();
+    if options.json {
+        arguments.push("--json".into());
+    }
+    let library = library_settings(&options.vaccel_config);
+    if !library.is_empty() {
+        arguments.extend(["--vaccel-config".into(), library.into()]);
+    }
+    let mut set_env = vec![("VACCEL_BOOTSTRAP_ENABLED".to_owned(), "0".into())];
+    if let Some(models) = &options.models {
+        set_env.push(("VACCEL_MODELS".to_owned(), absolute_list(models)?.into()));
+    }
+    Ok(Recipe {
+        program,
+        arguments,
+        pass_env: options.pass_env.clone(),
+        set_env,
+    })
+}
+
+/// The settings for the worker, without the plugins, which it is told otherwise.
+fn library_settings(config: &VaccelConfig) -> String {
+    let entries = [
+        ("log_level", config.log_level.map(|l| l.name().to_owned())),
+        ("log_file", config.log_file.clone()),
+        (
+            "profiling_enabled",
+            config.profiling_enabled.map(|on| on.to_string()),
+        ),
+        (
+            "version_ignore",
+            config.version_ignore.map(|on| on.to_string()),
+        ),
+    ];
+    entries
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", value?)))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Folders of a list as absolute paths: workers run in a folder of their own.
+fn absolute_list(list: &str) -> Result<String> {
+    let folders = list
+        .split(':')
+        .filter(|folder| !folder.is_empty())
+        .map(|folder| {
+            let path = std::path::absolute(folder)
+                .with_context(|| format!("cannot make {folder} an absolute path"))?;
+            path.into_os_string()
+                .into_string()
+                .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(folders.join(":"))
+}
+
+/// Each connection takes a descriptor until its worker has it, and each worker one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        crate::debug!("the limit of descriptors stays as it is: {e}");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_library_reach_the_worker_as_they_were_given() {
+        let text = "log_level=debug,log_file=/tmp/x,profiling_enabled=true,version_ignore=false";
+        let config = crate::vaccel_config::parse(text).unwrap();
+        assert_eq!(library_settings(&config), text);
+        assert_eq!(library_settings(&VaccelConfig::default()), "");
+    }
+
+    #[test]
+    fn folders_of_models_become_absolute() {
+        let here = std::env::current_dir().unwrap();
+        let expected = format!("{}:/usr/share/models", here.join("models").display());
+        assert_eq!(
+            absolute_list("models::/usr/share/models").unwrap(),
+            expected
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! The command line of `vaccel-agent`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use vaccel_transport::Address;
+
+use crate::log::Level;
+use crate::vaccel_config::{self, VaccelConfig};
+
+const EXAMPLES: &str = "\
+Examples:
+  vaccel-agent --plugins onnx
+      Serve image operations and models to local programs.
+  vaccel-agent -a unix:///run/vaccel/vm.sock_2048 --plugins onnx,blas
+      Serve the guest of a Firecracker or Cloud Hypervisor machine whose vsock is
+      at /run/vaccel/vm.sock; the guest connects to vsock://2:2048.
+  vaccel-agent -a vsock://any:2048 -a tcp://127.0.0.1:65500
+      Serve QEMU guests (vhost-vsock) and local programs by TCP.
+  vaccel-agent -a tcp://127.0.0.1:0 --ready-fd 3 3>ready
+      Take any free port and write it to the file `ready` as soon as clients may come.
+
+Clients load the rpc plugin:
+  VACCEL_PLUGINS=rpc VACCEL_RPC_ADDRESS=unix:///run/vaccel/agent.sock program
+
+SIGTERM and SIGINT: finish what runs, then end. SIGHUP: start idle workers anew, so
+that new connections see plugins and models installed since.";
+
+/// Runs operations for programs in virtual machines, containers and on this machine.
+///
+/// The agent listens and hands each connection to a worker process, which loads
+/// the plugins and does the work. It needs no configuration file.
+#[derive(Debug, Parser)]
+#[command(name = "vaccel-agent", version, after_help = EXAMPLES)]
+pub struct Options {
+    /// Address to listen on; may be given several times.
+    ///
+    /// unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (CID may be `any`). Without
+    /// one: unix:///run/vaccel/agent.sock as root, else
+    /// unix://$XDG_RUNTIME_DIR/vaccel/agent.sock.
+    #[arg(short, long = "address", value_name = "ADDRESS")]
+    pub addresses: Vec<Address>,
+
+    /// Plugins to load, by name or file, separated by commas [default: onnx].
+    #[arg(
+        short,
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        env = "VACCEL_AGENT_PLUGINS"
+    )]
+    pub plugins: Vec<String>,
+
+    /// Settings of the library, `key=value,...`.
+    ///
+    /// Keys: plugins (separated by `:`), log_level, log_file, profiling_enabled,
+    /// version_ignore. The form of earlier agents; --plugins goes before it.
+    #[arg(long, value_name = "SETTINGS", value_parser = vaccel_config::parse, default_value = "")]
+    pub vaccel_config: VaccelConfig,
+
+    /// One worker process for each connection, or one for all.
+    #[arg(long, value_enum, default_value_t = Isolation::Connection)]
+    pub isolation: Isolation,
+
+    /// Idle workers that are kept ready.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub pool: u16,
+
+    /// Connections that are served at the same time; further ones are told to come again.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub max_connections: u32,
+
+    /// Requests that a connection may have in flight.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_in_flight: u16,
+
+    /// Time that a request has when it names none, for example 30s.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub deadline: Duration,
+
+    /// Largest frame that is taken, and room for the outputs of one request.
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
+    pub max_frame: u64,
+
+    /// What the resources of one connection may take, all together.
+    #[arg(long, value_name = "BYTES", default_value = "8G", value_parser = bytes)]
+    pub max_resources: u64,
+
+    /// Permissions of the socket file, octal.
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
+    pub socket_mode: u32,
+
+    /// Folders with default models, separated by `:`.
+    #[arg(long, value_name = "DIR", env = "VACCEL_MODELS")]
+    pub models: Option<String>,
+
+    /// Environment variable to pass on to workers, beside those that backends are
+    /// known to read; may be given several times.
+    #[arg(long = "env", value_name = "NAME")]
+    pub pass_env: Vec<String>,
+
+    /// Folder for the private files of workers [default: beside the default socket].
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+
+    /// The worker program [default: vaccel-worker beside this one].
+    #[arg(long, value_name = "FILE")]
+    pub worker: Option<PathBuf>,
+
+    /// How long workers may take to finish what runs when the agent is told to end.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub drain_timeout: Duration,
+
+    /// Listen on TCP beyond this machine although nothing is encrypted and nobody
+    /// is asked who they are.
+    #[arg(long)]
+    pub allow_insecure_tcp: bool,
+
+    /// What is logged: error, warn, info or debug.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "VACCEL_AGENT_LOG_LEVEL"
+    )]
+    pub log_level: Level,
+
+    /// Log lines as JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write `listening on ADDRESS` lines to this descriptor, and close it, as soon as
+    /// clients may connect [default: standard output].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub ready_fd: Option<i32>,
+}
+
+/// How many connections share a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// A worker process for each.
+    Connection,
+    /// One worker process for all.
+    Shared,
+}
+
+impl Options {
+    /// The plugins that workers load.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<String> {
+        if !self.plugins.is_empty() {
+            return self.plugins.clone();
+        }
+        self.vaccel_config
+            .plugins
+            .clone()
+            .or_else(|| {
+                let list = std::env::var("VACCEL_PLUGINS").ok()?;
+                Some(vaccel_config::names(&list, ':')).filter(|names| !names.is_empty())
+            })
+            .unwrap_or_else(|| vec!["onnx".to_owned()])
+    }
+}
+
+/// A time: a number with `ms`, `s`, `m` or `h`; seconds without.
+///
+/// # Errors
+/// Says what a time looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time; examples: 500ms, 30s, 5m, 1h");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let millis = match &text[digits.len()..] {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let total = number.checked_mul(millis).ok_or_else(wrong)?;
+    // The protocol counts deadlines in 32 bits of milliseconds.
+    if total == 0 || total > u64::from(u32::MAX) {
+        return Err(format!("`{text}` is not between 1 ms and 49 days"));
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// A size: a number of bytes, or with `K`, `M`, `G` or `T` (powers of 1024).
+///
+/// # Errors
+/// Says what a size looks like.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size; examples: 65536, 64K, 512M, 2G");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        "T" | "TB" | "TIB" => 40,
+        _ => return Err(wrong()),
+    };
+    let total = number.checked_mul(1 << shift).ok_or_else(wrong)?;
+    if total < 4096 {
+        return Err(format!("`{text}` is less than 4096 bytes"));
+    }
+    Ok(total)
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err(format!(
+            "`{text}` is not a file mode; examples: 600, 660, 666"
+        )),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(arguments: &[&str]) -> Result<Options, String> {
+        Options::try_parse_from([&["vaccel-agent"], arguments].concat()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_line_of_the_c_implementations_agent_is_understood() {
+        let options = parse(&[
+            "-a",
+            "unix:///tmp/a.sock",
+            "--vaccel-config",
+            "plugins=noop:exec,log_level=4",
+        ])
+        .unwrap();
+        assert_eq!(options.addresses.len(), 1);
+        assert_eq!(options.plugins(), ["noop", "exec"]);
+    }
+
+    #[test]
+    fn several_addresses_and_plugins_may_be_given() {
+        let options = parse(&[
+            "-a",
+            "tcp://127.0.0.1:0",
+            "--address",
+            "vsock://any:2048",
+            "--plugins",
+            "noop,exec",
+        ])
+        .unwrap();
+        assert_eq!(options.addresses.len(), 2);
+        assert_eq!(options.plugins(), ["noop", "exec"]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (arguments, needle) in [
+            (&["-a", "http://x"][..], "http://x"),
+            (&["--vaccel-config", "plugin=a"], "unknown key `plugin`"),
+            (&["--deadline", "soon"], "`soon` is not a time"),
+            (&["--max-frame", "1Q"], "`1Q` is not a size"),
+            (&["--socket-mode", "999"], "`999` is not a file mode"),
+            (&["--log-level", "loud"], "`loud`"),
+            (&["--max-connections", "0"], "0 is not in"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(needle), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert!(duration("0").is_err() && duration("9999h").is_err());
+        assert_eq!(bytes("64k"), Ok(65_536));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        assert!(bytes("1").is_err() && bytes("99999999T").is_err() && bytes("-1").is_err());
+    }
+}

@@ -1,0 +1,381 @@
+//! A worker process: started, told, watched, ended.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
+
+use crate::handoff::{self, ToAgent, ToWorker};
+
+/// Variables that a worker is given, by name.
+const PASSED: &[&str] = &[
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "TZ",
+    "RUST_BACKTRACE",
+    "XILINX_XRT",
+    "TENSORFLOW_DIR",
+];
+/// Variables that a worker is given, by how they begin: those that the library and the
+/// runtimes of backends read.
+const PASSED_PREFIXES: &[&str] = &[
+    "VACCEL_",
+    "OMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "BLIS_",
+    "GOTO_",
+    "CUDA_",
+    "CUBLAS_",
+    "CUDNN_",
+    "NVIDIA_",
+    "ORT_",
+    "OV_",
+    "OPENVINO_",
+    "TF_",
+    "XLA_",
+    "TORCH_",
+    "PYTORCH_",
+    "ATEN_",
+    "OCL_",
+    "OPENCL_",
+    "POCL_",
+    "XCL_",
+    "ROCR_",
+    "HIP_",
+    "ONEAPI_",
+    "SYCL_",
+    "RTEN_",
+];
+/// And those that are the agent's own business, or would make a worker differ from what
+/// its command line says.
+const WITHHELD: &[&str] = &[
+    "VACCEL_PLUGINS",
+    "VACCEL_BACKENDS",
+    "VACCEL_BOOTSTRAP_ENABLED",
+    "VACCEL_AGENT_PLUGINS",
+    "VACCEL_AGENT_LOG_LEVEL",
+];
+
+/// How to start workers.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments, but for the folder.
+    pub arguments: Vec<OsString>,
+    /// Further variables to pass on.
+    pub pass_env: Vec<String>,
+    /// Variables with values of the agent's choice.
+    pub set_env: Vec<(String, OsString)>,
+}
+
+/// A worker process that has not been waited for.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    channel: OwnedFd,
+    folder: PathBuf,
+}
+
+impl Process {
+    /// Starts a worker with a private folder. It dies with the thread that calls this.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(recipe: &Recipe, folder: PathBuf) -> Result<Self> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .context("cannot make a socket pair")?;
+        let mut command = Command::new(&recipe.program);
+        command
+            .args(&recipe.arguments)
+            .arg("--dir")
+            .arg(&folder)
+            // The number stays as it is: a fixed one could be in use by the standard
+            // library's own pipe for the result of exec.
+            .arg("--fd")
+            .arg(theirs.as_raw_fd().to_string())
+            .env_clear()
+            .envs(environment(&recipe.pass_env))
+            .envs(recipe.set_env.iter().map(|(name, value)| (name, value)))
+            .env("VACCEL_RUNDIR", &folder)
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            // The library logs to standard output; ours belongs to whoever waits for
+            // "listening on".
+            .stdout(io::stderr().as_fd().try_clone_to_owned()?)
+            // Signals for the agent's group (Ctrl-C) are the agent's; and what a worker
+            // leaves behind can be ended as a group.
+            .process_group(0);
+        let parent = rustix::process::getpid();
+        let channel = theirs.as_raw_fd();
+        // SAFETY: only calls that may be made between fork and exec; the descriptor
+        // stays open until after `spawn`.
+        unsafe {
+            command.pre_exec(move || prepare_child(parent, channel));
+        }
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", recipe.program.display()))?;
+        Ok(Self {
+            child,
+            channel: ours,
+            folder,
+        })
+    }
+
+    /// Number of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The private folder.
+    #[must_use]
+    pub fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
+    /// Where messages arrive; ready to read also when the worker has ended.
+    #[must_use]
+    pub fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// When the worker has ended or does not listen.
+    pub fn send(&self, message: &ToWorker, connection: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        handoff::send_to_worker(&self.channel, message, connection)
+    }
+
+    /// Receives a message without waiting; `None` when the worker has closed its end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn receive(&self) -> io::Result<Option<ToAgent>> {
+        handoff::receive_from_worker(&self.channel)
+    }
+
+    /// Ends the process at once.
+    pub fn kill(&self) {
+        if let Some(pid) = self.pid() {
+            // Not waited for yet, so the number is still this process's.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// How the process ended, if it has; then whatever it started in its group is ended too.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        let pid = self.pid()?;
+        // Look first and do not take it: as long as it is there, no other process or
+        // group can have its number.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if let Ok(None) = waitid(WaitId::Pid(pid), look) {
+            return None;
+        }
+        let _ = kill_process_group(pid, Signal::KILL);
+        self.child.wait().ok()
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(i32::try_from(self.child.id()).ok()?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.try_wait().is_none() {
+            self.kill();
+            let _ = self.child.wait();
+        }
+        crate::rundir::remove(&self.folder);
+    }
+}
+
+/// How a process ended, for people.
+#[must_use]
+pub fn describe(status: ExitStatus) -> String {
+    if let Some(signal) = status.signal() {
+        let name = signal_hook::low_level::signal_name(signal).unwrap_or("of no name");
+        return format!("killed by signal {signal} ({name})");
+    }
+    match status.code() {
+        Some(0) => "ended".to_owned(),
+        Some(code) => format!("ended with code {code}"),
+        None => status.to_string(),
+    }
+}
+
+/// What happens in the child before it becomes the worker.
+fn prepare_child(parent: Pid, channel: i32) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The agent may have ended before that took effect.
+    if rustix::process::getppid() != Some(parent) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    // Everything else goes at exec, also what a library of the agent may have opened
+    // without the flag. Kernels before 5.11 do not know the call; then the flag of each
+    // descriptor counts.
+    // SAFETY: plain system calls on numbers.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
+        if libc::fcntl(channel, libc::F_SETFD, 0) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+fn environment(further: &[String]) -> impl Iterator<Item = (OsString, OsString)> + '_ {
+    std::env::vars_os().filter(|(name, _)| {
+        let Some(name) = name.to_str() else {
+            return false;
+        };
+        further.iter().any(|further| further == name)
+            || !WITHHELD.contains(&name)
+                && (PASSED.contains(&name)
+                    || PASSED_PREFIXES
+                        .iter()
+                        .any(|prefix| name.starts_with(prefix)))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn recipe(script: &str) -> Recipe {
+        Recipe {
+            program: "/bin/sh".into(),
+            // The folder comes as a further argument, which the script may use as $2.
+            arguments: vec!["-c".into(), script.into(), "worker".into()],
+            pass_env: vec![],
+            set_env: vec![("VACCEL_TEST".into(), "set".into())],
+        }
+    }
+
+    fn wait(process: &mut Process) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = process.try_wait() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the process does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    fn folder(base: &tempfile::TempDir) -> PathBuf {
+        let folder = base.path().join("worker");
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_worker_has_its_channel_its_folder_and_nothing_else_open() {
+        let base = tempfile::tempdir().unwrap();
+        // 0 to 2, the channel, and one that `ls` itself has for the folder it lists.
+        let script = r#"ls /proc/self/fd | wc -l > fds; echo "$2 $VACCEL_TEST" > said
+            test -S /proc/self/fd/$4"#;
+        let mut process = Process::start(&recipe(script), folder(&base)).unwrap();
+        let path = process.folder().clone();
+        assert!(wait(&mut process).success());
+        assert_eq!(
+            std::fs::read_to_string(path.join("fds")).unwrap().trim(),
+            "5"
+        );
+        assert_eq!(
+            std::fs::read_to_string(path.join("said")).unwrap().trim(),
+            format!("{} set", path.display())
+        );
+    }
+
+    #[test]
+    fn how_a_worker_ended_is_told_in_words() {
+        let base = tempfile::tempdir().unwrap();
+        let mut process = Process::start(&recipe("exit 3"), folder(&base)).unwrap();
+        assert_eq!(describe(wait(&mut process)), "ended with code 3");
+        drop(process);
+        let mut process = Process::start(&recipe("kill -SEGV $$"), folder(&base)).unwrap();
+        assert_eq!(
+            describe(wait(&mut process)),
+            "killed by signal 11 (SIGSEGV)"
+        );
+    }
+
+    #[test]
+    fn what_a_worker_started_ends_with_it_and_its_folder_goes() {
+        let base = tempfile::tempdir().unwrap();
+        let script = "sleep 1000 & echo $! > pid; mv pid child; exit 0";
+        let mut process = Process::start(&recipe(script), folder(&base)).unwrap();
+        wait(&mut process);
+        let child = std::fs::read_to_string(process.folder().join("child")).unwrap();
+        let pid = Pid::from_raw(child.trim().parse().unwrap()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Gone, or a zombie that the machine's init has not looked at yet.
+        while std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+        {
+            assert!(Instant::now() < deadline, "the child lives");
+            std::thread::yield_now();
+        }
+        let path = process.folder().clone();
+        drop(process);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn dropping_a_worker_that_runs_ends_it() {
+        let base = tempfile::tempdir().unwrap();
+        let process = Process::start(&recipe("sleep 1000"), folder(&base)).unwrap();
+        let stat = format!("/proc/{}", process.id());
+        assert!(std::path::Path::new(&stat).exists());
+        drop(process);
+        assert!(!std::path::Path::new(&stat).exists());
+    }
+
+    #[test]
+    fn secrets_in_the_environment_of_the_agent_do_not_reach_a_worker() {
+        let names: Vec<_> = environment(&[]).map(|(name, _)| name).collect();
+        assert!(names.iter().all(|name| name != "CARGO_MANIFEST_DIR"));
+        let passed: Vec<_> = environment(&["CARGO_MANIFEST_DIR".into()])
+            .map(|(name, _)| name)
+            .collect();
+        assert!(passed.iter().any(|name| name == "CARGO_MANIFEST_DIR"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let base = tempfile::tempdir().unwrap();
+        let mut recipe = recipe("");
+        recipe.program = "/nowhere/vaccel-worker".into();
+        let error = Process::start(&recipe, folder(&base)).unwrap_err();
+        assert!(format!("{error:#}").contains("/nowhere/vaccel-worker"));
+    }
+}

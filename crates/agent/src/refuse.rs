@@ -1,0 +1,93 @@
+//! Telling a client why it is not served, before hanging up.
+//!
+//! A client waits for WELCOME. Closing the connection at once would leave it with
+//! "connection reset"; so its HELLO is read, and WELCOME carries the reason.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use vaccel_wire::{HELLO_LEN, MAX_EXTRA, Welcome};
+
+/// Clients that are told at the same time; further ones are hung up on.
+const MAX: usize = 32;
+/// How long a client has to say HELLO and to hang up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Answers a client with a status and a text, and hangs up. Does not wait.
+pub fn refuse(connection: OwnedFd, status: i32, text: String) {
+    if RUNNING.fetch_add(1, Ordering::Relaxed) >= MAX {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let result = std::thread::Builder::new()
+        .name("refuse".into())
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            tell(&connection, status, &text);
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
+        });
+    if result.is_err() {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn tell(connection: &OwnedFd, status: i32, text: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut bytes = vec![0; HELLO_LEN + MAX_EXTRA];
+    // The first bytes of HELLO are enough to know that somebody waits.
+    if read_some(connection, &mut bytes, deadline).is_none() {
+        return;
+    }
+    let mut welcome = Vec::new();
+    Welcome::refusal(status, text).encode(&mut welcome);
+    // A new connection has room for it; where not, nobody reads.
+    let _ = send(
+        connection,
+        &welcome,
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    );
+    let _ = shutdown(connection, Shutdown::Write);
+    // What is left unread when a TCP connection is closed becomes a reset, which
+    // could overtake the answer.
+    while read_some(connection, &mut bytes, deadline).is_some() {}
+}
+
+fn read_some(connection: &OwnedFd, bytes: &mut [u8], deadline: Instant) -> Option<usize> {
+    let left = deadline.checked_duration_since(Instant::now())?;
+    let mut fds = [PollFd::new(connection, PollFlags::IN)];
+    let timeout = Timespec::try_from(left).ok()?;
+    if poll(&mut fds, Some(&timeout)).ok()? == 0 {
+        return None;
+    }
+    let (_, length) = recv(connection, bytes, RecvFlags::DONTWAIT).ok()?;
+    (length > 0).then_some(length)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use vaccel_wire::{Hello, Progress};
+
+    #[test]
+    fn a_refused_client_reads_why() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        refuse(server.into(), 121, "no worker starts".into());
+        let mut hello = Vec::new();
+        Hello::new(1 << 20).encode(&mut hello).unwrap();
+        client.write_all(&hello).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        let Ok(Progress::Done(welcome, _)) = Welcome::decode(&answer) else {
+            panic!("no WELCOME: {answer:?}");
+        };
+        assert_eq!((welcome.status, welcome.text), (121, "no worker starts"));
+    }
+}

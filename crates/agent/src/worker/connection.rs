@@ -1,0 +1,414 @@
+//! One connection: opened, served, closed.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::net::{Shutdown, shutdown, sockopt};
+use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, EREMOTEIO, ETIMEDOUT};
+use vaccel_transport::{Family, FrameReader, FrameWriter, Message, ReadError, Stream, handshake};
+use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, WireError};
+
+use super::control;
+use super::failure::{Failure, Result};
+use super::flights::Flights;
+use super::generic::Call;
+use super::lead::Lead;
+use super::resources::Resources;
+use super::sessions::Sessions;
+use crate::{debug, error, warn};
+
+/// How long a client may take to say HELLO.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may stop in the middle of a frame.
+const STALL: Duration = Duration::from_secs(20);
+/// The slowest that a client may take a reply, bytes a second, beside [`STALL`].
+const SLOWEST: u64 = 1 << 20;
+/// How long operations that have no time left may still run after the client has gone.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What all connections of a worker have in common.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Requests in flight; each has a thread.
+    pub max_in_flight: u16,
+    /// Time of a request that names none.
+    pub deadline: Duration,
+    /// Largest frame, and room for the outputs of one request.
+    pub max_frame: u64,
+    /// What resources may take.
+    pub max_resources: u64,
+    /// Folder for uploads.
+    pub folder: PathBuf,
+    /// Called when the client has gone and an operation does not end. It may return.
+    pub stuck: fn(connection: u64),
+}
+
+/// A connection that is being served.
+#[derive(Debug)]
+pub struct Connection {
+    number: u64,
+    stream: Arc<Stream>,
+    reader: Mutex<FrameReader>,
+    writer: FrameWriter,
+    limits: Limits,
+    /// Largest frame that the client takes.
+    client_takes: u64,
+    /// Sessions that the client has opened.
+    pub(super) sessions: Sessions,
+    /// Resources that the client has sent.
+    pub(super) resources: Resources,
+    lead: Lead,
+    flights: Flights,
+    deadline: Duration,
+    /// Why the connection ended; the first reason counts.
+    reason: Mutex<Option<String>>,
+}
+
+/// What a thread keeps from one request to the next.
+#[derive(Default)]
+struct Scratch {
+    buffer: FrameBuffer,
+    call: Call,
+}
+
+impl Connection {
+    /// Opens a connection: HELLO and WELCOME.
+    ///
+    /// # Errors
+    /// Why the client is not served, for the log; it has been told.
+    pub fn open(descriptor: OwnedFd, number: u64, settings: &Settings) -> Result<Self, String> {
+        let stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
+        if stream.family() == Family::Tcp {
+            watch_for_silence(&stream);
+        }
+        let opening = handshake::receive_hello(&stream, HELLO_TIMEOUT).map_err(refusal)?;
+        let hello = opening.hello().map_err(|e| e.to_string())?;
+        if let Err(e) = hello.version() {
+            let text = e.to_string();
+            // It hangs up anyway.
+            let _ = handshake::send_welcome(&stream, &Welcome::refusal(EREMOTEIO, &text), STALL);
+            return Err(text);
+        }
+        if let Some(name) = hello.client {
+            debug!(connection = number, "the client is {name:?}");
+        }
+        let limits = Limits::for_frame(settings.max_frame);
+        let welcome = Welcome {
+            status: 0,
+            version: VERSION,
+            in_flight: settings.max_in_flight,
+            features: 0,
+            default_deadline_ms: u32::try_from(settings.deadline.as_millis()).unwrap_or(u32::MAX),
+            max_frame: limits.frame,
+            connection: number,
+            text: concat!("vaccel-agent ", env!("CARGO_PKG_VERSION")),
+        };
+        let client_takes = hello.max_frame;
+        handshake::send_welcome(&stream, &welcome, STALL)
+            .and_then(|()| stream.set_read_timeout(Some(STALL)))
+            .map_err(|e| e.to_string())?;
+        let stream = Arc::new(stream);
+        // Numbers of uploads begin anew in each connection; their folders must not meet.
+        let folder = settings.folder.join(format!("connection.{number}"));
+        std::fs::create_dir(&folder)
+            .map_err(|e| format!("cannot make the folder {}: {e}", folder.display()))?;
+        Ok(Self {
+            number,
+            reader: Mutex::new(FrameReader::new(limits)),
+            writer: FrameWriter::new(Arc::clone(&stream)),
+            stream,
+            limits,
+            client_takes,
+            sessions: Sessions::default(),
+            resources: Resources::new(folder, settings.max_resources),
+            lead: Lead::new(settings.max_in_flight.into()),
+            flights: Flights::new(limits.frame.saturating_mul(2)),
+            deadline: settings.deadline,
+            reason: Mutex::default(),
+        })
+    }
+
+    /// Number of the connection.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Serves the client until it hangs up, then releases everything it had.
+    /// Returns why it ended.
+    pub fn serve(&self, stuck: fn(u64)) -> String {
+        std::thread::scope(|scope| {
+            let spawn = move || {
+                let thread = std::thread::Builder::new().name("request".into());
+                match thread.spawn_scoped(scope, || self.work()) {
+                    Ok(_) => true,
+                    Err(e) => {
+                        warn!(connection = self.number, "cannot start a thread: {e}");
+                        false
+                    }
+                }
+            };
+            let watcher = std::thread::Builder::new()
+                .name("watcher".into())
+                .spawn_scoped(scope, move || {
+                    self.lead.watch(spawn);
+                    self.wait_for_operations(stuck);
+                });
+            if let Err(e) = watcher {
+                // Without it one long operation holds up the others; they still run.
+                warn!(connection = self.number, "cannot start a thread: {e}");
+            }
+            self.work();
+        });
+        // Everything has been answered; the client need not wait for what follows.
+        self.stream.shutdown();
+        // Resources go while their sessions are there to give them back.
+        self.resources.clear();
+        drop(self.sessions.close_all());
+        let folder = self.resources.folder();
+        crate::rundir::remove(folder);
+        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.clone().unwrap_or_default()
+    }
+
+    /// Reads no more requests; those that run are finished and answered.
+    pub fn drain(&self) {
+        self.note("the agent ends".to_owned());
+        // Fails when the client has gone, and then it is over anyway.
+        let _ = shutdown(self.stream.as_fd(), Shutdown::Read);
+    }
+
+    /// What each thread of the connection does.
+    fn work(&self) {
+        let mut scratch = Scratch::default();
+        while self.lead.take() {
+            while self.serve_one(&mut scratch) {}
+        }
+    }
+
+    /// Reads a request and runs it. False when the caller does not hold the reading any more.
+    fn serve_one(&self, scratch: &mut Scratch) -> bool {
+        let message = match self.read(&mut scratch.buffer) {
+            Ok(message) => message,
+            Err(reason) => {
+                self.end(reason);
+                return false;
+            }
+        };
+        let header = message.header;
+        match header.kind {
+            Kind::Request => {}
+            Kind::Cancel => {
+                self.flights.cancel(header.request);
+                return true;
+            }
+            Kind::Ping => {
+                let pong = scratch.buffer.bare(Kind::Pong, header.request);
+                self.writer.post(&pong);
+                return true;
+            }
+            Kind::Pong => return true,
+            Kind::Reply => {
+                self.end("the client sent a reply; it must send requests".to_owned());
+                return false;
+            }
+        }
+        let arrived = Instant::now();
+        let deadline = arrived + self.time_of(&header);
+        if !self
+            .flights
+            .begin(header.request, deadline, header.frame_len())
+        {
+            self.end(format!("the request {} is in flight twice", header.request));
+            return false;
+        }
+        let number = self.lead.begin();
+        self.answer(message, deadline, scratch);
+        self.lead.end(number)
+    }
+
+    /// The next frame, or why there is none.
+    fn read(&self, buffer: &mut FrameBuffer) -> Result<Message, String> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match reader.read(&self.stream) {
+                Ok(message) => return Ok(message),
+                Err(ReadError::TimedOut) if !reader.is_mid_frame() => {}
+                Err(ReadError::TimedOut) => {
+                    return Err(format!(
+                        "the client sent nothing for {STALL:?} in the middle of a frame"
+                    ));
+                }
+                Err(ReadError::NoMemory { header, bytes }) => {
+                    // The reader goes on after it.
+                    let text = format!("the agent has no memory for a request of {bytes} bytes");
+                    self.refuse(&header, ENOMEM, &text, buffer);
+                }
+                Err(ReadError::Frame { header, error }) => {
+                    if let Some(header) = header {
+                        self.refuse(&header, error.code(), &error.to_string(), buffer);
+                    }
+                    return Err(error.to_string());
+                }
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+    }
+
+    /// Answers a request that was not read to its end.
+    fn refuse(&self, header: &Header, code: i32, text: &str, buffer: &mut FrameBuffer) {
+        if header.kind == Kind::Request {
+            self.writer.post(&buffer.error_reply(header, code, text));
+        }
+    }
+
+    /// Runs a request and sends the answer.
+    fn answer(&self, mut message: Message, deadline: Instant, scratch: &mut Scratch) {
+        let header = message.header;
+        let Scratch { buffer, call } = scratch;
+        let result = if Instant::now() >= deadline {
+            Err(Failure::new(
+                ETIMEDOUT,
+                "the deadline had passed before the request could begin",
+            ))
+        } else {
+            let run = || self.run(&mut message, call, buffer, &header);
+            catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                error!(connection = self.number, "a request panicked; see above");
+                Err(Failure::new(EIO, "the agent failed internally"))
+            })
+        };
+        let Err(failure) = result else {
+            return;
+        };
+        if self.flights.end(header.request) {
+            let text = "the request was cancelled";
+            self.send(&buffer.error_reply(&header, ECANCELED, text));
+            return;
+        }
+        if let Some(frame) = call.sizes_reply(&header, &failure, buffer) {
+            self.send(&frame);
+            return;
+        }
+        self.send(&buffer.error_reply(&header, failure.code, &failure.message));
+    }
+
+    /// Runs a request. Success has been sent when this returns; failure has not.
+    fn run(
+        &self,
+        message: &mut Message,
+        call: &mut Call,
+        buffer: &mut FrameBuffer,
+        header: &Header,
+    ) -> Result<()> {
+        call.clear();
+        if header.operation >= control::FIRST {
+            let args = message.args(&self.limits)?;
+            let frame = control::run(self, header, &args, message.payload(), buffer)?;
+            return self.send_result(header, &frame);
+        }
+        let session = self.sessions.get(header.session)?;
+        let pool = {
+            let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(reader.pool())
+        };
+        let (meta, payload) = message.parts_mut();
+        let args = vaccel_wire::Args::decode(header, meta, &self.limits)?;
+        call.run(header, &args, payload, &session, &self.resources, &pool)?;
+        let frame = call.reply(header, payload, buffer)?;
+        self.send_result(header, &frame)
+    }
+
+    /// Sends the result of a request, unless it was cancelled meanwhile.
+    fn send_result(&self, header: &Header, frame: &Frame<'_, '_>) -> Result<()> {
+        if frame.frame_len() > self.client_takes {
+            return Err(WireError::TooLarge {
+                what: "the reply",
+                size: frame.frame_len(),
+                limit: self.client_takes,
+            }
+            .into());
+        }
+        if self.flights.end(header.request) {
+            return Err(Failure::new(ECANCELED, "the request was cancelled"));
+        }
+        self.send(frame);
+        Ok(())
+    }
+
+    /// Sends a frame; a client that does not take it is hung up on.
+    fn send(&self, frame: &Frame<'_, '_>) {
+        let time = STALL + Duration::from_secs(frame.frame_len() / SLOWEST);
+        if let Err(e) = self.writer.send(frame, Some(Instant::now() + time)) {
+            self.note(format!("cannot answer: {e}"));
+            self.stream.shutdown();
+        }
+    }
+
+    fn time_of(&self, header: &Header) -> Duration {
+        match header.deadline_ms() {
+            0 => self.deadline,
+            millis => Duration::from_millis(millis.into()),
+        }
+    }
+
+    /// Ends the connection; called by the holder of the reading.
+    fn end(&self, reason: String) {
+        self.note(reason);
+        self.lead.close();
+    }
+
+    fn note(&self, reason: String) {
+        let mut first = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(reason);
+    }
+
+    /// After the client has gone: waits for operations that still run, and says so
+    /// when one does not end in its time.
+    fn wait_for_operations(&self, stuck: fn(u64)) {
+        let soon = Instant::now() + LINGER;
+        let until = self
+            .flights
+            .latest_deadline()
+            .map_or(soon, |at| at.max(soon));
+        if !self.lead.wait_for_end(until) {
+            warn!(
+                connection = self.number,
+                "{} operations do not end after the client has gone",
+                self.flights.len()
+            );
+            stuck(self.number);
+        }
+    }
+}
+
+/// What to say about a client that does not say HELLO.
+fn refusal(e: ReadError) -> String {
+    match e {
+        ReadError::Frame {
+            error: WireError::Magic([0, ..]),
+            ..
+        } => "the client speaks ttrpc, as clients of the C implementation do; this agent \
+              does not understand it yet"
+            .to_owned(),
+        ReadError::Closed => "the client hung up before it said HELLO".to_owned(),
+        ReadError::TimedOut => format!("the client did not say HELLO within {HELLO_TIMEOUT:?}"),
+        e => e.to_string(),
+    }
+}
+
+/// Lets the kernel find out that a machine at the other end has gone without a word.
+fn watch_for_silence(stream: &Stream) {
+    let set = || {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, Duration::from_secs(60))?;
+        sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
+        sockopt::set_tcp_keepcnt(stream, 4)
+    };
+    if let Err(e) = set() {
+        debug!("keepalive cannot be set: {e}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Operations that manage sessions and resources.
+
+use vaccel_abi::arg::ARG_BUFFER;
+use vaccel_abi::error::ENOTSUP;
+use vaccel_wire::control::{
+    DESCRIBE, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA, RESOURCE_DETACH,
+    RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE, only,
+};
+use vaccel_wire::{ArgReader, Args, Frame, FrameBuffer, Header};
+
+use super::connection::Connection;
+use super::failure::{Failure, Result};
+
+/// The first of their codes; those below are operations of the library.
+pub const FIRST: u16 = 256;
+
+/// Runs one and builds the reply.
+///
+/// # Errors
+/// What the client is told instead.
+pub fn run<'b>(
+    connection: &Connection,
+    header: &Header,
+    args: &Args<'_>,
+    payload: &[u8],
+    buffer: &'b mut FrameBuffer,
+) -> Result<Frame<'b, 'static>> {
+    let Connection {
+        sessions,
+        resources,
+        ..
+    } = connection;
+    let number = header.session;
+    let mut builder = buffer.reply(header);
+    match header.operation {
+        SESSION_OPEN => {
+            let session = sessions.open(only(args, payload)?)?;
+            builder.write_scalar(session);
+        }
+        SESSION_UPDATE => {
+            let flags: u32 = only(args, payload)?;
+            let session = sessions.get(number)?;
+            session.update(flags & !vaccel::hint::REMOTE)?;
+        }
+        SESSION_CLOSE => {
+            nothing(args, payload)?;
+            let session = sessions.close(number)?;
+            // Resources go while the session is there to give them back.
+            resources.forget_session(number);
+            drop(session);
+        }
+        RESOURCE_BEGIN => {
+            sessions.get(number)?;
+            let begin = ResourceBegin::decode(args, payload)?;
+            let resource = resources.begin(number, &begin)?;
+            // Nothing is kept from one connection to the next: all must be sent.
+            builder.write_scalar(resource).write_scalar(0u8);
+        }
+        RESOURCE_DATA => {
+            sessions.get(number)?;
+            let data = ResourceData::decode(args, payload)?;
+            resources.write(data.resource, data.blob, data.offset, data.bytes)?;
+        }
+        RESOURCE_COMMIT => {
+            let session = sessions.get(number)?;
+            resources.commit(only(args, payload)?, number, &session)?;
+        }
+        RESOURCE_ATTACH => {
+            let session = sessions.get(number)?;
+            resources.attach(only(args, payload)?, number, &session)?;
+        }
+        RESOURCE_DETACH => {
+            let session = sessions.get(number)?;
+            resources.detach(only(args, payload)?, number, &session)?;
+        }
+        RESOURCE_SYNC => {
+            let session = sessions.get(number)?;
+            let bytes = resources.sync(only(args, payload)?, number, &session)?;
+            builder.write_copy(ARG_BUFFER, 0, &bytes);
+        }
+        DESCRIBE => {
+            nothing(args, payload)?;
+            builder.write_copy(ARG_BUFFER, 0, describe()?.as_bytes());
+        }
+        other => {
+            return Err(Failure::new(
+                ENOTSUP,
+                format!("the agent knows no operation {other}"),
+            ));
+        }
+    }
+    Ok(builder.finish()?)
+}
+
+fn nothing(args: &Args<'_>, payload: &[u8]) -> Result<()> {
+    Ok(ArgReader::new(args.reads(), payload).finish()?)
+}
+
+/// What the library says of itself and its plugins, and the agent of itself.
+fn describe() -> Result<String> {
+    let mut about = vaccel::describe()?;
+    if let Some(object) = about.as_object_mut() {
+        object.insert("agent".into(), env!("CARGO_PKG_VERSION").into());
+    }
+    Ok(about.to_string())
+}

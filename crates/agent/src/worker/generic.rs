@@ -1,0 +1,435 @@
+//! Operations of the library: descriptors of a frame become arguments of `vaccel_genop`,
+//! and what it wrote becomes the reply.
+//!
+//! Read arguments point into the payload as it was received, outputs into one
+//! zeroed buffer from which they are sent; nothing is copied on the way.
+
+use std::ffi::c_void;
+use std::ops::Range;
+use std::ptr;
+use std::sync::Arc;
+
+use vaccel::{Resource, Session};
+use vaccel_abi::arg::{ARG_CUSTOM, ARG_STRING, ARG_UINT8, CUSTOM_TENSOR, vaccel_arg};
+use vaccel_abi::error::{ENOMEM, ENOTSUP, ERANGE};
+use vaccel_abi::model::{TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_tensor};
+use vaccel_abi::table::{self, Kind, OpSpec};
+use vaccel_transport::{Buffer, Pool};
+use vaccel_wire::{
+    Arg, Args, Frame, FrameBuffer, FrameBuilder, Header, Layout, TENSOR, Tensor, TensorMeta,
+};
+
+use super::failure::{Failure, Result};
+use super::resources::Resources;
+
+/// One call: its arguments, and the memory that they point at.
+///
+/// Kept by a thread from call to call, so that the lists need not be made anew.
+#[derive(Default)]
+pub struct Call {
+    /// The code of the operation, which the first read argument points at.
+    code: Box<u8>,
+    read: Vec<vaccel_arg>,
+    write: Vec<vaccel_arg>,
+    /// Tensors of read, then of write arguments; never grown while arguments point into it.
+    tensors: Vec<vaccel_tensor>,
+    /// Names of tensors with their zeros; likewise.
+    names: Vec<u8>,
+    /// Numbers of resources in this process, in place of those that the client knows; likewise.
+    ids: Vec<i64>,
+    /// Keeps those resources until the call is over.
+    resources: Vec<Resource>,
+    /// What each write argument was before the call.
+    slots: Vec<Slot>,
+    /// Memory of the outputs.
+    outputs: Option<Buffer>,
+}
+
+/// What a write argument was before the call.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// The type in the request, [`TENSOR`] included.
+    type_: u32,
+    custom_type: u32,
+    null: bool,
+    data: *mut c_void,
+    capacity: usize,
+    /// Index of the tensor, for a tensor.
+    tensor: usize,
+}
+
+/// One output after the call.
+struct Written {
+    data: *const u8,
+    size: usize,
+}
+
+// SAFETY: all pointers lead into memory that the call itself owns, or into the
+// payload of the frame that is being answered, and are used by one thread at a time.
+unsafe impl Send for Call {}
+
+impl Call {
+    /// Runs an operation.
+    ///
+    /// # Errors
+    /// `EINVAL` for arguments that do not fit; `ENOENT` for a resource the connection
+    /// does not have; what the operation returns.
+    pub fn run(
+        &mut self,
+        header: &Header,
+        args: &Args<'_>,
+        payload: &mut [u8],
+        session: &Session,
+        resources: &Resources,
+        pool: &Arc<Pool>,
+    ) -> Result<()> {
+        self.clear();
+        let spec = table::find(header.operation.into()).ok_or_else(|| {
+            Failure::new(
+                ENOTSUP,
+                format!("the agent knows no operation {}", header.operation),
+            )
+        })?;
+        self.reserve(args)?;
+        // The table holds operations below 256 only.
+        *self.code = u8::try_from(header.operation).unwrap_or(u8::MAX);
+        self.read.push(vaccel_arg {
+            buf: (&raw mut *self.code).cast(),
+            size: 1,
+            type_: ARG_UINT8,
+            custom_type_id: 0,
+            owned: false,
+        });
+        for arg in args.reads() {
+            self.add_read(spec, &arg, payload, resources)?;
+        }
+        self.add_writes(args, payload, pool)?;
+        // SAFETY: every argument points to as many bytes as it says: into the payload,
+        // the outputs or lists of `self`, none of which moves before the call is over.
+        // All bytes are initialised, and aligned to 8, or to 64 from 64 bytes on.
+        unsafe { session.genop(&mut self.read, &mut self.write) }?;
+        Ok(())
+    }
+
+    /// Builds the reply to a call that succeeded.
+    ///
+    /// # Errors
+    /// When what the operation wrote cannot be sent.
+    pub fn reply<'b>(
+        &'b self,
+        header: &Header,
+        payload: &'b [u8],
+        buffer: &'b mut FrameBuffer,
+    ) -> Result<Frame<'b, 'b>> {
+        // The payload is only named so that it stays while outputs lie in it.
+        let _ = payload;
+        let mut builder = buffer.reply(header);
+        for (slot, arg) in self.slots.iter().zip(&self.write) {
+            if slot.null {
+                builder.write_null(slot.type_);
+            } else if slot.type_ == TENSOR {
+                self.add_tensor(&mut builder, slot)?;
+            } else {
+                let written = written(slot, arg.buf, arg.size, arg.owned)?;
+                // SAFETY: `written` has checked that so many bytes are there; they
+                // stay until the next call or the end of `self`.
+                let bytes = unsafe { slice(&written) };
+                builder.write_bytes(slot.type_, slot.custom_type, bytes);
+            }
+        }
+        Ok(builder.finish()?)
+    }
+
+    /// Builds the reply to a call that failed because a tensor was too large for its
+    /// room; it says what would have been needed. `None` for other failures.
+    pub fn sizes_reply<'b>(
+        &self,
+        header: &Header,
+        failure: &Failure,
+        buffer: &'b mut FrameBuffer,
+    ) -> Option<Frame<'b, 'static>> {
+        let complete = self.write.len() == self.slots.len();
+        let has_tensor = self.slots.iter().any(|slot| slot.type_ == TENSOR);
+        if failure.code != ERANGE || !complete || !has_tensor {
+            return None;
+        }
+        let mut builder = buffer.error_reply_with(header, failure.code, &failure.message);
+        for slot in &self.slots {
+            if slot.null {
+                builder.write_null(slot.type_);
+            } else if slot.type_ == TENSOR {
+                let tensor = &self.tensors[slot.tensor];
+                builder.write_tensor(&meta(tensor), Some(tensor.size));
+            } else {
+                builder.write_capacity(slot.type_, slot.custom_type, slot.capacity);
+            }
+        }
+        builder.finish().ok()
+    }
+
+    /// Frees what the operation allocated and lets go of everything else.
+    pub fn clear(&mut self) {
+        for (slot, arg) in self.slots.iter().zip(&self.write) {
+            if slot.type_ != TENSOR && arg.owned && arg.buf != slot.data {
+                // SAFETY: the operation allocated it with malloc and gave it to the caller.
+                unsafe { libc::free(arg.buf) };
+            }
+        }
+        for slot in self
+            .slots
+            .iter()
+            .filter(|slot| slot.type_ == TENSOR && !slot.null)
+        {
+            let tensor = &self.tensors[slot.tensor];
+            if tensor.flags & TENSOR_OWNED != 0 && tensor.data != slot.data {
+                // SAFETY: as above.
+                unsafe { libc::free(tensor.data) };
+            }
+        }
+        self.read.clear();
+        self.write.clear();
+        self.tensors.clear();
+        self.names.clear();
+        self.ids.clear();
+        self.resources.clear();
+        self.slots.clear();
+        self.outputs = None;
+    }
+
+    /// Makes room for everything that arguments will point at.
+    fn reserve(&mut self, args: &Args<'_>) -> Result<()> {
+        let mut tensors = 0;
+        let mut names = 0;
+        for tensor in args
+            .reads()
+            .chain(args.writes())
+            .filter_map(|arg| arg.tensor)
+        {
+            tensors += 1;
+            names += tensor.name.map_or(0, |name| name.len() + 1);
+        }
+        let reads = args.reads().len();
+        let enough = self.tensors.try_reserve(tensors).is_ok()
+            && self.names.try_reserve(names).is_ok()
+            && self.ids.try_reserve(reads).is_ok()
+            && self.read.try_reserve(reads + 1).is_ok()
+            && self.write.try_reserve(args.writes().len()).is_ok();
+        if enough { Ok(()) } else { Err(no_memory()) }
+    }
+
+    fn add_read(
+        &mut self,
+        spec: &OpSpec,
+        arg: &Arg<'_>,
+        payload: &mut [u8],
+        resources: &Resources,
+    ) -> Result<()> {
+        check(arg, payload)?;
+        if let Some(tensor) = &arg.tensor {
+            let (data, size) = place(payload, &arg.range);
+            let index = self.add_tensor_struct(tensor, data, size);
+            self.read.push(tensor_arg(&mut self.tensors[index]));
+            return Ok(());
+        }
+        let is_resource = spec
+            .read
+            .get(arg.index)
+            .is_some_and(|param| param.kind == Kind::Resource);
+        let (buf, size) = if is_resource {
+            let bytes: [u8; 8] = arg.bytes(payload).try_into().map_err(|_| {
+                Failure::invalid(format!(
+                    "argument {} must be the number of a resource",
+                    arg.index
+                ))
+            })?;
+            let resource = resources.resource(i64::from_le_bytes(bytes))?;
+            // Room was made by `reserve`, so that what was pushed before does not move.
+            self.ids.push(resource.id());
+            self.resources.push(resource);
+            let last = self.ids.len() - 1;
+            ((&raw mut self.ids[last]).cast(), size_of::<i64>())
+        } else {
+            place(payload, &arg.range)
+        };
+        self.read.push(vaccel_arg {
+            buf,
+            size,
+            type_: arg.type_,
+            custom_type_id: arg.custom_type,
+            owned: false,
+        });
+        Ok(())
+    }
+
+    fn add_writes(&mut self, args: &Args<'_>, payload: &mut [u8], pool: &Arc<Pool>) -> Result<()> {
+        let has_room = |arg: &Arg<'_>| !arg.is_null() && !arg.is_allocate() && !arg.has_data();
+        let mut layout = Layout::new();
+        for arg in args.writes().filter(has_room) {
+            layout.place(arg.size as u64)?;
+        }
+        let outputs = match layout.end() {
+            0 => &mut [][..],
+            total => {
+                let buffer = pool.take_zeroed(total).ok_or_else(no_memory)?;
+                &mut self.outputs.insert(buffer)[..]
+            }
+        };
+        let (outputs, length): (*mut u8, usize) = (outputs.as_mut_ptr(), outputs.len());
+        let mut layout = Layout::new();
+        for arg in args.writes() {
+            check(&arg, payload)?;
+            let (data, size) = if has_room(&arg) {
+                let range = layout.place(arg.size as u64)?;
+                if range.is_empty() {
+                    (ptr::null_mut(), 0)
+                } else {
+                    debug_assert!(range.end <= length);
+                    // SAFETY: the same walk as above, which gave the buffer its length.
+                    (unsafe { outputs.add(range.start) }.cast(), range.len())
+                }
+            } else {
+                place(payload, &arg.range)
+            };
+            let mut slot = Slot {
+                type_: arg.type_,
+                custom_type: arg.custom_type,
+                null: arg.is_null(),
+                data,
+                capacity: size,
+                tensor: 0,
+            };
+            let arg = match &arg.tensor {
+                Some(tensor) => {
+                    slot.tensor = self.add_tensor_struct(tensor, data, size);
+                    tensor_arg(&mut self.tensors[slot.tensor])
+                }
+                None => vaccel_arg {
+                    buf: data,
+                    size,
+                    type_: arg.type_,
+                    custom_type_id: arg.custom_type,
+                    owned: false,
+                },
+            };
+            self.write.push(arg);
+            self.slots.push(slot);
+        }
+        Ok(())
+    }
+
+    /// Adds the C structure of a tensor and returns its index.
+    fn add_tensor_struct(&mut self, tensor: &Tensor<'_>, data: *mut c_void, size: usize) -> usize {
+        let mut raw = vaccel_tensor::empty();
+        if let Some(name) = tensor.name {
+            let start = self.names.len();
+            // Room was made by `reserve`.
+            self.names.extend_from_slice(name);
+            self.names.push(0);
+            raw.name = self.names[start..].as_ptr().cast();
+        }
+        let (dims, rank) = tensor.shape();
+        raw.dims = dims;
+        // At most 8.
+        raw.rank = rank as u32;
+        raw.dtype = tensor.dtype.into();
+        raw.data = data;
+        raw.size = size;
+        self.tensors.push(raw);
+        self.tensors.len() - 1
+    }
+
+    fn add_tensor<'b>(&'b self, builder: &mut FrameBuilder<'_, 'b>, slot: &Slot) -> Result<()> {
+        let tensor = &self.tensors[slot.tensor];
+        let owned = tensor.flags & TENSOR_OWNED != 0;
+        let written = written(slot, tensor.data, tensor.size, owned)?;
+        // SAFETY: as in `reply`.
+        let bytes = unsafe { slice(&written) };
+        builder.write_tensor_data(&meta(tensor), bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Refuses what must not reach an operation, whatever the operation is.
+fn check(arg: &Arg<'_>, payload: &[u8]) -> Result<()> {
+    if arg.type_ == ARG_CUSTOM && arg.custom_type == CUSTOM_TENSOR {
+        // Its bytes would be taken for a structure with pointers in it.
+        return Err(Failure::invalid(format!(
+            "argument {} is a tensor and must be sent as one",
+            arg.index
+        )));
+    }
+    if arg.type_ == ARG_STRING && arg.has_data() && arg.bytes(payload).last() != Some(&0) {
+        return Err(Failure::invalid(format!(
+            "argument {} is a string without its terminating zero",
+            arg.index
+        )));
+    }
+    Ok(())
+}
+
+/// Where a range of the payload lies; null for an empty one.
+fn place(payload: &mut [u8], range: &Range<usize>) -> (*mut c_void, usize) {
+    match payload.get_mut(range.clone()) {
+        Some(bytes) if !bytes.is_empty() => (bytes.as_mut_ptr().cast(), bytes.len()),
+        _ => (ptr::null_mut(), 0),
+    }
+}
+
+fn tensor_arg(tensor: &mut vaccel_tensor) -> vaccel_arg {
+    vaccel_arg {
+        buf: (&raw mut *tensor).cast(),
+        size: size_of::<vaccel_tensor>(),
+        type_: ARG_CUSTOM,
+        custom_type_id: CUSTOM_TENSOR,
+        owned: false,
+    }
+}
+
+/// What an operation wrote: to the memory it was given, or to memory of its own.
+fn written(slot: &Slot, data: *mut c_void, size: usize, owned: bool) -> Result<Written> {
+    let allocated = owned && data != slot.data;
+    if !allocated && size > slot.capacity {
+        return Err(Failure::new(
+            ERANGE,
+            format!(
+                "an output needs {size} bytes; there is room for {}",
+                slot.capacity
+            ),
+        ));
+    }
+    let data = if allocated { data } else { slot.data };
+    Ok(Written {
+        data: data.cast_const().cast(),
+        size: if data.is_null() { 0 } else { size },
+    })
+}
+
+/// # Safety
+/// The bytes must be there for as long as the result is used.
+unsafe fn slice<'a>(written: &Written) -> &'a [u8] {
+    if written.size == 0 {
+        return &[];
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { std::slice::from_raw_parts(written.data, written.size) }
+}
+
+fn meta(tensor: &vaccel_tensor) -> TensorMeta<'_> {
+    let rank = (tensor.rank as usize).min(TENSOR_MAX_RANK);
+    TensorMeta {
+        // Numbers of types are small; one that is not becomes one that nobody knows.
+        dtype: u16::try_from(tensor.dtype).unwrap_or(u16::MAX),
+        dims: &tensor.dims[..rank],
+        name: None,
+    }
+}
+
+fn no_memory() -> Failure {
+    Failure::new(ENOMEM, "the agent has no memory for this request")
+}

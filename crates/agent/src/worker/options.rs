@@ -1,0 +1,59 @@
+//! The command line of `vaccel-worker`, as the agent writes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::log::Level;
+use crate::options::{Isolation, bytes, duration};
+use crate::vaccel_config::{self, VaccelConfig};
+
+/// Serves connections that vaccel-agent hands over. Started by the agent, not by hand.
+#[derive(Debug, Parser)]
+#[command(name = "vaccel-worker", version)]
+pub struct Options {
+    /// Descriptor of the channel to the agent.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
+    pub fd: i32,
+
+    /// Private folder, removed by the agent.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Plugins to load.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub plugins: Vec<String>,
+
+    /// Further settings of the library.
+    #[arg(long, value_name = "SETTINGS", value_parser = vaccel_config::parse, default_value = "")]
+    pub vaccel_config: VaccelConfig,
+
+    /// One connection, or any number.
+    #[arg(long, value_enum, default_value_t = Isolation::Connection)]
+    pub isolation: Isolation,
+
+    /// Requests in flight on a connection.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_in_flight: u16,
+
+    /// Time of a request that names none.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub deadline: Duration,
+
+    /// Largest frame.
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
+    pub max_frame: u64,
+
+    /// What the resources of a connection may take.
+    #[arg(long, value_name = "BYTES", default_value = "8G", value_parser = bytes)]
+    pub max_resources: u64,
+
+    /// What is logged.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: Level,
+
+    /// Log lines as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,276 @@
+//! Bytes of a resource on their way in: to files of a private folder, or to memory.
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::fs::{DirBuilder, File};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+use vaccel::{Resource, ResourceType};
+use vaccel_abi::blob::{BLOB_BUFFER, BLOB_FILE, BLOB_MAPPED};
+use vaccel_abi::error::{EINVAL, ENOTSUP};
+use vaccel_abi::resource::{PATH_LOCAL_DIR, PATH_REMOTE_FILE};
+use vaccel_wire::check_name;
+use vaccel_wire::control::ResourceBegin;
+
+use super::failure::{Failure, Result};
+
+/// Files and buffers of one resource.
+const MAX_BLOBS: usize = 4096;
+
+/// A folder that is removed, with what is in it, when it goes.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    fn create(path: PathBuf) -> Result<Self> {
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        crate::rundir::remove(&self.0);
+    }
+}
+
+/// A resource whose bytes are arriving.
+#[derive(Debug)]
+pub struct Upload {
+    kind: ResourceType,
+    path_type: u32,
+    blobs: Vec<Blob>,
+    /// The file written to last: pieces usually come one after the other.
+    open: Option<(usize, File)>,
+    /// `None` when everything goes to memory.
+    folder: Option<Folder>,
+}
+
+#[derive(Debug)]
+struct Blob {
+    name: CString,
+    size: u64,
+    written: u64,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File,
+    Memory(Vec<u8>),
+}
+
+impl Upload {
+    /// Checks what a client announces and makes the folder `folder` when files are among it.
+    ///
+    /// # Errors
+    /// `EINVAL` for types and names that do not exist or clash; `ENOTSUP` for a
+    /// resource that the agent would have to download.
+    pub fn begin(begin: &ResourceBegin<'_, '_>, folder: &Path) -> Result<Self> {
+        let kind = ResourceType::from_raw(begin.type_)
+            .ok_or_else(|| Failure::invalid(format!("{} is no type of resource", begin.type_)))?;
+        if begin.path_type == PATH_REMOTE_FILE {
+            return Err(Failure::new(
+                ENOTSUP,
+                "the agent downloads nothing; make the resource from a file instead",
+            ));
+        }
+        if begin.nr_blobs() == 0 || begin.nr_blobs() > MAX_BLOBS {
+            return Err(Failure::invalid(format!(
+                "a resource has 1 to {MAX_BLOBS} files, not {}",
+                begin.nr_blobs()
+            )));
+        }
+        let mut names = HashSet::new();
+        let mut blobs = Vec::with_capacity(begin.nr_blobs());
+        for head in begin.blobs() {
+            check_name(head.name.to_bytes())?;
+            if !names.insert(head.name) {
+                return Err(Failure::invalid(format!(
+                    "two files are named {:?}",
+                    head.name
+                )));
+            }
+            let place = match head.type_ {
+                BLOB_FILE | BLOB_MAPPED => Place::File,
+                // Grows with what arrives: a size alone reserves nothing.
+                BLOB_BUFFER => Place::Memory(Vec::new()),
+                other => {
+                    return Err(Failure::invalid(format!("{other} is no type of blob")));
+                }
+            };
+            blobs.push(Blob {
+                name: head.name.to_owned(),
+                size: head.size,
+                written: 0,
+                place,
+            });
+        }
+        // A folder is made of files, and a resource of either files or memory.
+        let files = blobs
+            .iter()
+            .filter(|b| matches!(b.place, Place::File))
+            .count();
+        let as_files = files > 0 || begin.path_type == PATH_LOCAL_DIR;
+        if as_files {
+            blobs.iter_mut().for_each(|blob| blob.place = Place::File);
+        }
+        Ok(Self {
+            kind,
+            path_type: begin.path_type,
+            blobs,
+            open: None,
+            folder: as_files
+                .then(|| Folder::create(folder.to_owned()))
+                .transpose()?,
+        })
+    }
+
+    /// Bytes that the client announced, all together; saturates.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.blobs
+            .iter()
+            .fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// Adds a piece.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is out of order or beyond the size announced; `ENOSPC`
+    /// and others when it cannot be written.
+    pub fn write(&mut self, index: u32, offset: u64, bytes: &[u8]) -> Result<()> {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let count = self.blobs.len();
+        let blob = self.blobs.get_mut(index).ok_or_else(|| {
+            Failure::invalid(format!(
+                "the resource has {count} files; there is no number {index}"
+            ))
+        })?;
+        if offset != blob.written {
+            return Err(Failure::invalid(format!(
+                "{:?} goes on at {}, not at {offset}",
+                blob.name, blob.written
+            )));
+        }
+        let end = offset.saturating_add(bytes.len() as u64);
+        if end > blob.size {
+            return Err(Failure::invalid(format!(
+                "{:?} has {} bytes; the piece goes up to {end}",
+                blob.name, blob.size
+            )));
+        }
+        match &mut blob.place {
+            Place::Memory(memory) => {
+                if memory.try_reserve(bytes.len()).is_err() {
+                    return Err(std::io::Error::from(std::io::ErrorKind::OutOfMemory).into());
+                }
+                memory.extend_from_slice(bytes);
+            }
+            Place::File => {
+                let mut file = match self.open.take() {
+                    Some((open, file)) if open == index => file,
+                    _ => open_file(self.folder.as_ref(), &blob.name, blob.written > 0)?,
+                };
+                file.write_all(bytes)?;
+                self.open = Some((index, file));
+            }
+        }
+        blob.written = end;
+        Ok(())
+    }
+
+    /// Makes the resource of what has arrived; the folder must live as long as it.
+    ///
+    /// # Errors
+    /// `EINVAL` when bytes are missing; what the library returns.
+    pub fn finish(mut self) -> Result<(Resource, Option<Folder>)> {
+        self.open = None;
+        for blob in &self.blobs {
+            if blob.written != blob.size {
+                return Err(Failure::invalid(format!(
+                    "{:?} has {} of {} bytes",
+                    blob.name, blob.written, blob.size
+                )));
+            }
+        }
+        let Some(folder) = &self.folder else {
+            return Ok((self.finish_in_memory()?, None));
+        };
+        // Empty files have had no piece.
+        for blob in self.blobs.iter().filter(|blob| blob.size == 0) {
+            open_file(self.folder.as_ref(), &blob.name, false)?;
+        }
+        let path = |blob: &Blob| {
+            folder
+                .0
+                .join(std::ffi::OsStr::from_bytes(blob.name.to_bytes()))
+        };
+        let resource = if self.path_type == PATH_LOCAL_DIR {
+            Resource::open(&folder.0, self.kind)?
+        } else if let [only] = &self.blobs[..] {
+            Resource::open(path(only), self.kind)?
+        } else {
+            let paths: Vec<PathBuf> = self.blobs.iter().map(path).collect();
+            Resource::open_all(&paths, self.kind)?
+        };
+        Ok((resource, self.folder))
+    }
+
+    fn finish_in_memory(self) -> Result<Resource> {
+        let mut pieces = Vec::with_capacity(self.blobs.len());
+        for blob in self.blobs {
+            let name = blob
+                .name
+                .into_string()
+                .map_err(|_| Failure::new(EINVAL, "the name of a buffer is not UTF-8"))?;
+            if let Place::Memory(bytes) = blob.place {
+                pieces.push((name, bytes));
+            }
+        }
+        match <[_; 1]>::try_from(pieces) {
+            Ok([(name, bytes)]) => Ok(Resource::from_bytes(bytes, self.kind, &name)?),
+            Err(pieces) => Ok(Resource::from_pieces(pieces, self.kind)?),
+        }
+    }
+}
+
+/// Opens a file below a folder for writing, and makes the folders on the way.
+///
+/// Every step is taken from the folder before it and follows no link, so that the
+/// result lies below the folder whatever has been put there meanwhile.
+fn open_file(folder: Option<&Folder>, name: &CStr, exists: bool) -> Result<File> {
+    let folder = folder.ok_or_else(|| Failure::invalid("the resource has no files"))?;
+    let step = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let mut at: OwnedFd = open(&folder.0, step, Mode::empty()).map_err(std::io::Error::from)?;
+    let mut parts: Vec<&[u8]> = name.to_bytes().split(|&b| b == b'/').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match mkdirat(&at, part, Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(e) => return Err(std::io::Error::from(e).into()),
+        }
+        at = openat(&at, part, step, Mode::empty()).map_err(|e| clash(name, e))?;
+    }
+    let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::APPEND;
+    if !exists {
+        flags |= OFlags::CREATE | OFlags::EXCL;
+    }
+    let file = openat(&at, last, flags, Mode::RUSR | Mode::WUSR).map_err(|e| clash(name, e))?;
+    Ok(file.into())
+}
+
+fn clash(name: &CStr, e: rustix::io::Errno) -> Failure {
+    match e {
+        // One blob is named `a`, another one `a/b`.
+        rustix::io::Errno::EXIST | rustix::io::Errno::NOTDIR | rustix::io::Errno::ISDIR => {
+            Failure::invalid(format!("{name:?} is a file and a folder"))
+        }
+        e => std::io::Error::from(e).into(),
+    }
+}
