@@ -9,17 +9,26 @@ use vaccel_abi::arg::{ARG_STRING, ArgType, name as type_name, vaccel_arg};
 /// The arguments that an operation reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Args<'a> {
+    /// Copies of the caller's structures; the buffers are the caller's.
     list: &'a [vaccel_arg],
     /// What may be written meanwhile.
-    written: &'a [Range<usize>],
+    written: &'a [vaccel_arg],
+    original: *mut vaccel_arg,
 }
 
 /// The arguments that an operation writes: buffers of the caller.
 #[derive(Debug)]
 pub struct ArgsMut<'a> {
-    list: &'a mut [vaccel_arg],
+    /// Copies of the caller's structures; the buffers are the caller's.
+    list: &'a [vaccel_arg],
     /// What may be read meanwhile.
-    read: &'a [Range<usize>],
+    read: &'a [vaccel_arg],
+    original: *mut vaccel_arg,
+}
+
+/// Addresses of an argument's buffer.
+fn place(arg: &vaccel_arg) -> Range<usize> {
+    span(arg.buf.cast::<u8>(), arg.size)
 }
 
 fn check(arg: &vaccel_arg, what: &str, i: usize) -> Result<()> {
@@ -73,30 +82,20 @@ pub(crate) unsafe fn with_args<R>(
             check(arg, what, i)?;
         }
     }
-    let spans = |list: &[vaccel_arg]| -> Vec<Range<usize>> {
-        list.iter()
-            .map(|a| span(a.buf.cast::<u8>(), a.size))
-            .collect()
-    };
-    let (read_spans, write_spans) = (spans(reads), spans(writes));
-    // The two lists may be one and the same in C: views are made of copies, and
-    // what the operation changes in them is copied back.
-    let reads = reads.to_vec();
-    let mut writable = writes.to_vec();
+    // The two lists may be one and the same in C, and an operation may hand
+    // them to C code that changes them: views are made of copies.
+    let (reads, writes) = (reads.to_vec(), writes.to_vec());
     let args = Args {
         list: &reads,
-        written: &write_spans,
+        written: &writes,
+        original: read.0,
     };
     let mut args_mut = ArgsMut {
-        list: &mut writable,
-        read: &read_spans,
+        list: &writes,
+        read: &reads,
+        original: write.0,
     };
-    let result = f(&args, &mut args_mut)?;
-    for (i, arg) in writable.iter().enumerate() {
-        // SAFETY: `i` is in range of the caller's list; only the size changes.
-        unsafe { (&raw mut (*write.0.add(i)).size).write(arg.size) };
-    }
-    Ok(result)
+    f(&args, &mut args_mut)
 }
 
 impl<'a> Args<'a> {
@@ -112,10 +111,11 @@ impl<'a> Args<'a> {
         self.list.is_empty()
     }
 
-    /// The C structures.
+    /// The caller's own list, for code that is not Rust; its buffers may overlap
+    /// those of the arguments that are written.
     #[must_use]
-    pub fn as_raw(&self) -> &'a [vaccel_arg] {
-        self.list
+    pub fn as_ptr(&self) -> *mut vaccel_arg {
+        self.original
     }
 
     fn get(&self, i: usize) -> Result<&'a vaccel_arg> {
@@ -132,8 +132,8 @@ impl<'a> Args<'a> {
     /// with one that is written.
     pub fn bytes(&self, i: usize) -> Result<&'a [u8]> {
         let arg = self.get(i)?;
-        let here = span(arg.buf.cast::<u8>(), arg.size);
-        if self.written.iter().any(|w| overlap(w, &here)) {
+        let here = place(arg);
+        if self.written.iter().any(|w| overlap(&place(w), &here)) {
             return Err(crossing("read", i));
         }
         // SAFETY: checked by `with_args`; not written to while the view lives.
@@ -201,10 +201,10 @@ impl ArgsMut<'_> {
         self.list.is_empty()
     }
 
-    /// The C structures.
+    /// The caller's own list, for code that is not Rust; buffers may overlap.
     #[must_use]
-    pub fn as_raw(&self) -> &[vaccel_arg] {
-        self.list
+    pub fn as_mut_ptr(&mut self) -> *mut vaccel_arg {
+        self.original
     }
 
     fn get(&self, i: usize) -> Result<&vaccel_arg> {
@@ -246,13 +246,10 @@ impl ArgsMut<'_> {
     /// The memory of an argument. `EINVAL` when it is shared with another one.
     pub fn bytes_mut(&mut self, i: usize) -> Result<&mut [u8]> {
         let arg = *self.get(i)?;
-        let here = span(arg.buf.cast::<u8>(), arg.size);
+        let here = place(&arg);
         let others = self.list.iter().enumerate().filter(|(j, _)| *j != i);
-        let shared = others
-            .map(|(_, a)| span(a.buf.cast::<u8>(), a.size))
-            .any(|other| overlap(&other, &here))
-            || self.read.iter().any(|r| overlap(r, &here));
-        if shared {
+        let mut others = others.map(|(_, other)| other).chain(self.read);
+        if others.any(|other| overlap(&place(other), &here)) {
             return Err(crossing("write", i));
         }
         // SAFETY: checked by `with_args`; no other argument shares it, and the
@@ -275,7 +272,9 @@ impl ArgsMut<'_> {
                 "write argument {i} cannot grow from {capacity} to {size} bytes"
             );
         }
-        self.list[i].size = size;
+        // SAFETY: `i` is in range of the caller's list. The buffer keeps its
+        // length here, in the copy.
+        unsafe { (&raw mut (*self.original.add(i)).size).write(size) };
         Ok(())
     }
 }
