@@ -5,7 +5,7 @@
 //! PREFIX/include    vaccel.h, vaccel/*.h, slog.h
 //! PREFIX/lib        libvaccel.so{,.0,.0.8.0}, libvaccel.a, libvaccel-<plugin>.so{,.0,.0.8.0}
 //! PREFIX/lib/pkgconfig, PREFIX/lib/cmake/vaccel
-//! PREFIX/share/vaccel/models/<task>, PREFIX/share/bash-completion, fish, zsh
+//! PREFIX/share/vaccel/models/<task>, PREFIX/share/man/man1, completions for bash, fish, zsh
 //! ```
 
 use crate::process::{cargo, command, output, root, run, target_dir};
@@ -56,6 +56,9 @@ pub(crate) fn install(prefix: &Path, profile: &str) -> Result<()> {
     }
     models(&prefix.join("share/vaccel/models"))?;
     completions(prefix)?;
+    run(command(prefix.join("bin/vaccel"))
+        .arg("man")
+        .arg(prefix.join("share/man/man1")))?;
     c_examples(prefix)
 }
 

@@ -55,6 +55,10 @@ fn dispatch(options: &Options) -> anyhow::Result<()> {
             clap_complete::generate(*shell, &mut command, "vaccel", &mut std::io::stdout());
             Ok(())
         }
+        Command::Man { folder } => {
+            std::fs::create_dir_all(folder)?;
+            Ok(clap_mangen::generate_to(Options::command(), folder)?)
+        }
     }
 }
 

@@ -68,6 +68,12 @@ pub(crate) enum Command {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
     },
+    /// Write manual pages to a folder.
+    #[command(hide = true)]
+    Man {
+        /// Folder; made when missing.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
