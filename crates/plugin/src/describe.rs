@@ -25,6 +25,20 @@ pub struct Description {
     pub runtime: Option<String>,
     /// Environment variables it reads, with their meaning.
     pub environment: Vec<Variable>,
+    /// Models it uses when a session brings none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default_models: Vec<DefaultModel>,
+}
+
+/// A model that is used when a session brings none.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct DefaultModel {
+    /// Task of the image operation: `classify`, `detect`, ...
+    pub task: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub path: String,
 }
 
 /// A device.
@@ -60,6 +74,7 @@ impl Description {
             devices: Vec::new(),
             runtime: None,
             environment: Vec::new(),
+            default_models: Vec::new(),
         }
     }
 

@@ -40,7 +40,7 @@ pub use vaccel_abi::error as code;
 pub use arg::{Args, ArgsMut};
 pub use backend::{Model, ModelApi, ModelInfo, ModelSource, Options, TensorInfo, find_tensor};
 pub use blob::Blob;
-pub use describe::{Description, Device, Variable};
+pub use describe::{DefaultModel, Description, Device, Variable};
 pub use dtype::{Dtype, Shape};
 pub use error::{Error, Result};
 pub use image::{Classified, Picture};
