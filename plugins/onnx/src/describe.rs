@@ -1,6 +1,6 @@
 //! What the plugin says of itself.
 
-use vaccel_plugin::{Description, Device, Variable};
+use vaccel_plugin::{DefaultModel, Description, Device, Variable};
 use vaccel_vision::Task;
 
 use crate::default_model::{FOLDERS, TASKS, find};
@@ -26,6 +26,7 @@ pub(crate) fn describe() -> Description {
         meaning: "folders with default models of the image operations, <task>/model.toml, separated \
                   by `:`; default: share/vaccel/models beside the installation",
     }];
+    description.default_models = TASKS.into_iter().filter_map(default_model).collect();
     let names = |tasks: &[Task]| {
         tasks
             .iter()
@@ -42,4 +43,18 @@ pub(crate) fn describe() -> Description {
         ));
     }
     description
+}
+
+fn default_model(task: Task) -> Option<DefaultModel> {
+    let path = find(task)?;
+    // One with a mistake is shown all the same, with the mistake for a name.
+    let name = match vaccel_vision::Description::from_file(&path) {
+        Ok(description) => description.model.name,
+        Err(e) => format!("unusable: {e}"),
+    };
+    Some(DefaultModel {
+        task: task.to_string(),
+        name,
+        path: path.display().to_string(),
+    })
 }

@@ -4,6 +4,8 @@
 //! the plugin looks up by name: the list of a session's resources and the last error.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod npz;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char};
