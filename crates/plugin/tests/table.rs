@@ -101,3 +101,14 @@ fn panics_and_odd_errors_become_codes_and_the_plugin_lives_on() {
         );
     }
 }
+
+#[test]
+fn two_runtimes_share_the_plugin_and_the_last_one_ends_it() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let (a, b) = (load(), load());
+    assert_eq!((a.init(), b.init()), (0, 0));
+    assert_eq!(a.fini(), 0);
+    assert_eq!(noop(&b, 9), 0);
+    assert_eq!(b.fini(), 0);
+    assert_eq!(noop(&b, 9), code::ENODEV);
+}

@@ -16,8 +16,8 @@ use crate::plugin::Plugin;
 use crate::raw::{RawOps, RawPlugin, guard};
 use crate::resource::{Resource, ResourceType};
 use crate::session::Session;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use vaccel_abi::CResult;
 use vaccel_abi::session::vaccel_session;
 
@@ -71,47 +71,63 @@ impl<P: Plugin> Instance<P> {
 /// Where the one instance of a plugin is kept.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Slot<P>(AtomicPtr<Instance<P>>);
+pub struct Slot<P> {
+    instance: AtomicPtr<Instance<P>>,
+    /// How many runtimes have called `init` and not yet `fini`: a process may
+    /// hold two (one linked into its executable), and they share the plugin.
+    users: Mutex<usize>,
+}
 
 impl<P: Plugin> Slot<P> {
     #[doc(hidden)]
     #[must_use]
     pub const fn new() -> Self {
-        Self(AtomicPtr::new(std::ptr::null_mut()))
+        Self {
+            instance: AtomicPtr::new(std::ptr::null_mut()),
+            users: Mutex::new(0),
+        }
     }
 
     #[inline]
     fn get(&self) -> Result<&Instance<P>> {
-        // SAFETY: null, or an instance that lives until `fini`, which the
-        // library calls after the last operation has returned, as it must
+        // SAFETY: null, or an instance that lives until the last `fini`, which
+        // a runtime calls after its last operation has returned, as it must
         // before it unloads the code itself.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }.ok_or_else(not_initialised)
+        unsafe { self.instance.load(Ordering::Acquire).as_ref() }.ok_or_else(not_initialised)
     }
 
-    fn set(&self, plugin: P) {
-        let instance = Box::into_raw(Box::new(Instance {
-            plugin,
-            models: Models::default(),
-        }));
-        let old = self.0.swap(instance, Ordering::AcqRel);
-        drop_instance(old);
+    fn init(&self) -> Result<()> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if *users == 0 {
+            let instance = Instance {
+                plugin: P::new()?,
+                models: Models::default(),
+            };
+            let instance = Box::into_raw(Box::new(instance));
+            self.instance.store(instance, Ordering::Release);
+        }
+        *users += 1;
+        Ok(())
     }
 
-    fn clear(&self) {
-        drop_instance(self.0.swap(std::ptr::null_mut(), Ordering::AcqRel));
+    fn fini(&self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        // Also called after an `init` that failed.
+        *users = users.saturating_sub(1);
+        if *users > 0 {
+            return;
+        }
+        let instance = self.instance.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        if !instance.is_null() {
+            // SAFETY: made by `Box::into_raw` in `init`, and taken out just now.
+            drop(unsafe { Box::from_raw(instance) });
+        }
     }
 }
 
 impl<P: Plugin> Default for Slot<P> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-fn drop_instance<P>(old: *mut Instance<P>) {
-    if !old.is_null() {
-        // SAFETY: made by `Box::into_raw` in `set`, and taken out of the slot.
-        drop(unsafe { Box::from_raw(old) });
     }
 }
 
@@ -198,12 +214,11 @@ const fn raw_ops<P: Exported>() -> RawOps {
 }
 
 fn init<P: Exported>() -> Result<()> {
-    P::slot().set(P::new()?);
-    Ok(())
+    P::slot().init()
 }
 
 fn fini<P: Exported>() {
-    P::slot().clear();
+    P::slot().fini();
 }
 
 /// Exports a type that implements [`Plugin`](crate::Plugin) as the symbols

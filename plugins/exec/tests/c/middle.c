@@ -1,0 +1,2 @@
+int deep(void);
+int middle(void) { return deep() + 2; }
