@@ -70,7 +70,7 @@ struct vaccel_arg {
  * @param custom_type_id  number of the type
  * @param buf             the bytes
  * @param size            their number
- * @return                VACCEL_OK, or the error that the caller gets
+ * @return                0 when they are; anything else refuses them
  */
 typedef int (*vaccel_arg_type_validator_fn)(uint32_t custom_type_id, const void *buf, size_t size);
 
@@ -100,8 +100,8 @@ typedef int (*vaccel_arg_deserializer_fn)(const void *buf, size_t size, void *ou
  * Fills an argument with a copy of bytes.
  *
  * @param arg             what to fill; released with vaccel_arg_release()
- * @param buf             the bytes; may be NULL when `size` is 0
- * @param size            their number; must suit `type`: 4 for VACCEL_ARG_INT32,
+ * @param buf             the bytes
+ * @param size            their number, not 0; must suit `type`: 4 for VACCEL_ARG_INT32,
  *                        a multiple of 4 for VACCEL_ARG_INT32_ARRAY, and so on
  * @param type            what they are
  * @param custom_type_id  not 0 for VACCEL_ARG_CUSTOM, else 0

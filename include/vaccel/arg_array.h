@@ -34,8 +34,10 @@
  *
  * Getting and setting go from one argument to the next: each array has a
  * position. A call that fails leaves it where it was. Errors of all calls that
- * return int: VACCEL_EINVAL for NULL, and for an argument of another type;
- * VACCEL_ERANGE when there is no argument left; VACCEL_ENOMEM.
+ * return int: VACCEL_EINVAL for NULL, for no data, for a size that does not suit
+ * the type and for an argument of another type; VACCEL_ERANGE when there is no
+ * argument left; VACCEL_EPERM for adding to an array of vaccel_arg_array_wrap();
+ * VACCEL_ENOMEM.
  */
 #ifndef VACCEL_ARG_ARRAY_H
 #define VACCEL_ARG_ARRAY_H
@@ -100,7 +102,7 @@ struct vaccel_arg *vaccel_arg_array_raw(struct vaccel_arg_array *array);
 /** Index of the argument that is got or set next. */
 size_t vaccel_arg_array_position(const struct vaccel_arg_array *array);
 
-/** Goes to an argument. An index past the end is logged and ignored. */
+/** Goes to an argument. An index past the end means the end. */
 void vaccel_arg_array_set_position(struct vaccel_arg_array *array, size_t position);
 
 /** Goes back to the first argument. */
@@ -164,7 +166,7 @@ int vaccel_arg_array_add_raw(struct vaccel_arg_array *array, void *data, size_t 
  * @param custom_type_id  number of the type, not 0
  * @param data            the bytes
  * @param size            their number
- * @param validator       checks them; may be NULL. Its error is returned
+ * @param validator       returns 0 when they are right; may be NULL. Otherwise VACCEL_EINVAL
  */
 int vaccel_arg_array_add_custom(struct vaccel_arg_array *array, uint32_t custom_type_id, void *data, size_t size, vaccel_arg_type_validator_fn validator);
 
@@ -193,7 +195,7 @@ int vaccel_arg_array_add_all(struct vaccel_arg_array *array, const struct vaccel
 /**
  * Adds some arguments of another array; parameters as vaccel_arg_array_add_all().
  *
- * VACCEL_EINVAL when `start` + `count` is past the end.
+ * VACCEL_ERANGE when there are not so many; nothing is added then.
  */
 int vaccel_arg_array_add_range(struct vaccel_arg_array *array, const struct vaccel_arg_array *src, size_t start, size_t count, bool copy);
 
@@ -243,7 +245,7 @@ int vaccel_arg_array_get_string(struct vaccel_arg_array *array, char **value);
 /** Gets opaque bytes: the argument's own, not a copy. */
 int vaccel_arg_array_get_buffer(struct vaccel_arg_array *array, void **data, size_t *size);
 
-/** Gets bytes of any type: the argument's own, not a copy. */
+/** Gets bytes without a type: the argument's own, not a copy. */
 int vaccel_arg_array_get_raw(struct vaccel_arg_array *array, void **data, size_t *size);
 
 /**
@@ -253,7 +255,7 @@ int vaccel_arg_array_get_raw(struct vaccel_arg_array *array, void **data, size_t
  * @param custom_type_id  the type that is expected
  * @param data            gets the bytes
  * @param size            gets their number
- * @param validator       checks them; may be NULL. Its error is returned
+ * @param validator       returns 0 when they are right; may be NULL. Otherwise VACCEL_EINVAL
  */
 int vaccel_arg_array_get_custom(struct vaccel_arg_array *array, uint32_t custom_type_id, void **data, size_t *size, vaccel_arg_type_validator_fn validator);
 
@@ -269,12 +271,16 @@ int vaccel_arg_array_get_custom(struct vaccel_arg_array *array, uint32_t custom_
  */
 int vaccel_arg_array_get_serialized(struct vaccel_arg_array *array, vaccel_arg_type_t type, uint32_t custom_type_id, void *data, size_t size, vaccel_arg_deserializer_fn deserializer);
 
-/** Gets all arguments from the position to the end: the array's own. NULL and 0 when there are none. */
+/**
+ * Gets all arguments from the position to the end: the array's own. NULL and 0
+ * when there are none. The position is at the end then.
+ */
 int vaccel_arg_array_get_remaining(struct vaccel_arg_array *array, struct vaccel_arg **args, size_t *count);
 
 /*
  * Setting one value: copies it to the bytes of the argument at the position,
- * which must have the same type and size.
+ * which must have the same type and size. An argument without bytes gets some of
+ * its own, here and below.
  */
 
 int vaccel_arg_array_set_int8(struct vaccel_arg_array *array, int8_t *value);
@@ -293,7 +299,7 @@ int vaccel_arg_array_set_uchar(struct vaccel_arg_array *array, unsigned char *va
 
 /*
  * Setting an array: copies `count` values to the bytes of the argument at the
- * position. VACCEL_EINVAL when they do not fit.
+ * position, whose size stays. VACCEL_EINVAL when they do not fit.
  */
 
 int vaccel_arg_array_set_int8_array(struct vaccel_arg_array *array, int8_t *values, size_t count);

@@ -3,8 +3,8 @@
  * @file vaccel/arg_list.h
  * Deprecated lists of arguments; use vaccel/arg_array.h.
  *
- * Kept so that existing programs and bindings run. The arguments that these
- * functions make have no type: they are VACCEL_ARG_RAW.
+ * Kept so that existing programs and bindings run. Arguments that are not given
+ * a type are VACCEL_ARG_RAW.
  */
 #ifndef VACCEL_ARG_LIST_H
 #define VACCEL_ARG_LIST_H
@@ -36,7 +36,7 @@ struct vaccel_arg_list *vaccel_args_init(uint32_t size) __attribute__((deprecate
 /**
  * Adds bytes as they are. They are not copied.
  *
- * @return  VACCEL_OK; VACCEL_EINVAL for NULL or a full list
+ * @return  VACCEL_OK; VACCEL_EINVAL for NULL or no bytes; VACCEL_ERANGE for a full list
  */
 int vaccel_add_serial_arg(struct vaccel_arg_list *args, void *buf, uint32_t size) __attribute__((deprecated));
 
@@ -45,11 +45,11 @@ int vaccel_add_serial_arg(struct vaccel_arg_list *args, void *buf, uint32_t size
  *
  * @param args          the list
  * @param buf           the structure
- * @param argtype       ignored
+ * @param argtype       type of the argument, VACCEL_ARG_*
  * @param serializer    returns malloc'ed bytes, which the list then owns, and
  *                      writes their number
- * @return              VACCEL_OK; VACCEL_EINVAL for NULL, a full list or a
- *                      serializer that returns NULL
+ * @return              VACCEL_OK; VACCEL_EINVAL for NULL or a serializer that
+ *                      returns NULL; VACCEL_ERANGE for a full list
  */
 int vaccel_add_nonserial_arg(struct vaccel_arg_list *args, void *buf, uint32_t argtype, void *(*serializer)(void *, uint32_t *)) __attribute__((deprecated));
 
@@ -68,7 +68,7 @@ void *vaccel_extract_nonserial_arg(struct vaccel_arg *args, int idx, void *(*des
 /** Copies the bytes at `buf` to argument `idx`, as many as the argument has. */
 int vaccel_write_serial_arg(struct vaccel_arg *args, int idx, void *buf) __attribute__((deprecated));
 
-/** Writes a structure in serialized form to argument `idx`. */
+/** Writes a structure in serialized form to argument `idx`. VACCEL_EINVAL when it does not fit. */
 int vaccel_write_nonserial_arg(struct vaccel_arg *args, int idx, void *buf, void *(*serializer)(void *, uint32_t *)) __attribute__((deprecated));
 
 /** Frees a list and the bytes that it allocated. */

@@ -50,12 +50,15 @@ int vaccel_blob_init(struct vaccel_blob *blob, const char *path);
  * @param blob       what to fill; released with vaccel_blob_release()
  * @param buf        the bytes
  * @param size       their number, at least 1
- * @param own        true: the blob copies the bytes; false: it uses `buf`,
- *                   which must stay valid as long as the blob
- * @param name       file name without directory
+ * @param own        true: `buf` is malloc'ed, and on success the blob takes it
+ *                   over; false: it stays the caller's and must stay valid as
+ *                   long as the blob, unless a file is written
+ * @param name       file name without directory; NULL for `file` and six random
+ *                   characters
  * @param dir        NULL: the bytes stay in memory. Else a directory: the bytes
- *                   are written to a file there, which is removed with the blob
- * @param randomize  with `dir`: appends random characters when the file exists
+ *                   are written to a new file there, which is mapped, and
+ *                   removed with the blob
+ * @param randomize  appends `_` and six random characters to the name
  * @return           VACCEL_OK; VACCEL_EINVAL, also for a name that leaves the
  *                   directory; VACCEL_EEXIST; VACCEL_ENOENT; VACCEL_EIO;
  *                   VACCEL_ENOMEM
@@ -77,21 +80,24 @@ int vaccel_blob_from_buf(struct vaccel_blob **blob, const uint8_t *buf, size_t s
 int vaccel_blob_delete(struct vaccel_blob *blob);
 
 /**
- * Writes a blob that is in memory to a file and maps that file.
+ * Writes a blob that is in memory to a file. The bytes stay where they are.
  *
- * @param blob       a VACCEL_BLOB_BUFFER; becomes VACCEL_BLOB_MAPPED and owns the file
+ * @param blob       a VACCEL_BLOB_BUFFER; gets a path, and the file is removed
+ *                   with the blob
  * @param dir        existing directory
- * @param name       file name without directory
- * @param randomize  appends random characters when the file exists
+ * @param name       file name without directory; NULL for that of the blob
+ * @param randomize  appends `_` and six random characters to the name
+ * @return           VACCEL_OK; VACCEL_EINVAL, also for a blob that has a file
+ *                   already; VACCEL_EEXIST; VACCEL_ENOENT; VACCEL_EIO
  */
 int vaccel_blob_persist(struct vaccel_blob *blob, const char *dir, const char *name,
                         bool randomize);
 
-/** True when a blob has bytes or a path. */
+/** True when the fields of a blob fit together: it has bytes, or a path to read them from. */
 bool vaccel_blob_valid(const struct vaccel_blob *blob);
 
 /**
- * Reads a VACCEL_BLOB_FILE into memory, where vaccel_blob_data() finds it.
+ * Maps the file of a VACCEL_BLOB_FILE, which becomes VACCEL_BLOB_MAPPED.
  *
  * @return  VACCEL_OK, also when it is in memory already; VACCEL_EINVAL;
  *          VACCEL_ENOENT; VACCEL_EIO; VACCEL_ENOMEM
@@ -99,11 +105,11 @@ bool vaccel_blob_valid(const struct vaccel_blob *blob);
 int vaccel_blob_read(struct vaccel_blob *blob);
 
 /**
- * The bytes of a blob.
+ * The bytes of a blob. A file is read first; see vaccel_blob_read().
  *
  * @param blob  the blob
  * @param size  gets the number of bytes; may be NULL
- * @return      the blob's own bytes; NULL when it has none in memory
+ * @return      the blob's own bytes; NULL when it is empty or cannot be read
  */
 uint8_t *vaccel_blob_data(struct vaccel_blob *blob, size_t *size);
 

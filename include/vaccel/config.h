@@ -32,10 +32,11 @@ struct vaccel_config {
  * Fills a configuration. Strings are copied.
  *
  * @param config             what to fill; released with vaccel_config_release()
- * @param plugins            plugins to load, separated by `:` (file names or
- *                           paths), or NULL
+ * @param plugins            plugins to load, separated by `:`: paths, file names or
+ *                           words such as `noop` for libvaccel-noop.so; or NULL
  * @param log_level          VACCEL_LOG_ERROR to VACCEL_LOG_DEBUG
- * @param log_file           log file, or NULL for standard output
+ * @param log_file           prefix of the log file, to which the day and `.log`
+ *                           are added; or NULL for standard output
  * @param profiling_enabled  measure regions
  * @param version_ignore     do not compare the versions of plugins
  * @return                   VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOMEM

@@ -41,7 +41,9 @@ int vaccel_bootstrap(void);
 /**
  * Initialises the library with a configuration of the program.
  *
- * When the library is initialised already, it is cleaned up first.
+ * When the library is initialised already, it is started again; while there are
+ * sessions or resources, the settings for logging and profiling are applied and
+ * plugins that are missing are loaded.
  *
  * @param config  is copied; the caller still releases its own
  */
@@ -50,7 +52,8 @@ int vaccel_bootstrap_with_config(struct vaccel_config *config);
 /**
  * Unloads the plugins and removes the run directory.
  *
- * Sessions and resources should have been released.
+ * Sessions and resources should have been released; operations of a session that
+ * is still open return VACCEL_ENODEV afterwards.
  */
 int vaccel_cleanup(void);
 

@@ -136,7 +136,8 @@ struct vaccel_plugin_ext {
 /**
  * Loads a plugin.
  *
- * @param lib  file name, searched like any shared library, or path
+ * @param lib  path; or file name, searched like any shared library; or a word such
+ *             as `noop` for libvaccel-noop.so
  * @return     VACCEL_OK; VACCEL_EINVAL, also for a plugin made for another
  *             major version; VACCEL_EBACKEND when the library is not
  *             initialised; VACCEL_ENOENT when it cannot be opened;

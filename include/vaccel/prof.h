@@ -34,11 +34,15 @@ struct vaccel_prof_sample {
     uint64_t time;  /**< length, in nanoseconds */
 };
 
-/** A named series of intervals. Read `samples` only while no thread measures. */
+/**
+ * A named series of intervals. Read `samples` only while no thread measures.
+ *
+ * The latest samples are kept, up to 16384; what is printed counts all.
+ */
 struct vaccel_prof_region {
     const char *name;                   /**< name */
     bool name_owned;                    /**< true: the name is freed with the region */
-    size_t nr_entries;                  /**< number of samples taken */
+    size_t nr_entries;                  /**< number of samples kept */
     struct vaccel_prof_sample *samples; /**< the samples, malloc'ed */
     size_t size;                        /**< room at `samples` */
 };
@@ -58,22 +62,22 @@ int vaccel_prof_region_release(struct vaccel_prof_region *region);
 /** Starts an interval. */
 int vaccel_prof_region_start(struct vaccel_prof_region *region);
 
-/** Ends the interval that was started last. VACCEL_EINVAL when there is none. */
+/** Ends the interval that this thread started last. VACCEL_EINVAL when there is none. */
 int vaccel_prof_region_stop(const struct vaccel_prof_region *region);
 
 /** Logs name, total time and number of samples of a region, at level info. */
 int vaccel_prof_region_print(const struct vaccel_prof_region *region);
 
-/** Fills `nregions` regions with names `0`, `1` and so on, and forgets them when one fails. */
+/** Fills `nregions` regions, whose names are set. */
 int vaccel_prof_regions_init(struct vaccel_prof_region *regions, int nregions);
 
 /** Releases `nregions` regions. */
 int vaccel_prof_regions_release(struct vaccel_prof_region *regions, int nregions);
 
-/** Starts an interval of the region of that name, giving the name to a free region when it is new. */
+/** Starts an interval of the region of that name. VACCEL_ENOENT when there is none. */
 int vaccel_prof_regions_start_by_name(struct vaccel_prof_region *regions, int nregions, const char *name);
 
-/** Ends the interval of the region of that name. VACCEL_EINVAL when there is none. */
+/** Ends the interval of the region of that name. VACCEL_ENOENT when there is none. */
 int vaccel_prof_regions_stop_by_name(struct vaccel_prof_region *regions, int nregions, const char *name);
 
 /** Logs all regions, at level info. */
@@ -84,7 +88,7 @@ int vaccel_prof_regions_print_all(struct vaccel_prof_region *regions, int nregio
  *
  * @param buf       `*buf` is NULL: gets a malloc'ed string, to be freed with
  *                  free(). Else room of the caller
- * @param buf_size  bytes at `*buf`
+ * @param buf_size  bytes at `*buf`; VACCEL_ERANGE when they are too few
  * @param regions   the regions
  * @param nregions  their number
  */

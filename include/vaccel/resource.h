@@ -76,10 +76,11 @@ struct vaccel_resource {
  *
  * @param res   what to fill; released with vaccel_resource_release()
  * @param path  a file or a directory, also as `file://...`, or a `http://`,
- *              `https://` or `ftp://` URL, which is downloaded on registration
+ *              `https://` or `ftp://` URL, which the remote side downloads
  * @param type  what it is for
- * @return      VACCEL_OK; VACCEL_EINVAL, also for a path that does not exist;
- *              VACCEL_ENOMEM; VACCEL_ESESS when the library is not initialised
+ * @return      VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOENT for a path that does not
+ *              exist; VACCEL_EACCES; VACCEL_ENOMEM; VACCEL_ESESS when the
+ *              library is not initialised
  */
 int vaccel_resource_init(struct vaccel_resource *res, const char *path,
                          vaccel_resource_type_t type);
@@ -158,9 +159,11 @@ int vaccel_resource_delete(struct vaccel_resource *res);
  *
  * Registering it again is harmless and does nothing.
  *
- * @return  VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOENT, VACCEL_EIO or VACCEL_ENOMEM
- *          when the bytes cannot be loaded; VACCEL_EREMOTEIO when the remote
- *          side gave it no number; or the error of the plugin
+ * @return  VACCEL_OK; VACCEL_EINVAL, also for a directory without files;
+ *          VACCEL_ENOENT, VACCEL_EIO or VACCEL_ENOMEM when the bytes cannot be
+ *          loaded; VACCEL_ENOTSUP for a URL in a local session;
+ *          VACCEL_EREMOTEIO when the remote side gave it no number; or the
+ *          error of the plugin
  */
 int vaccel_resource_register(struct vaccel_resource *res, struct vaccel_session *sess);
 
@@ -181,13 +184,12 @@ int vaccel_resource_sync(struct vaccel_resource *res, struct vaccel_session *ses
 long int vaccel_resource_refcount(const struct vaccel_resource *res);
 
 /**
- * The directory that holds the files of a resource.
+ * The directory of a resource: itself, that of its first file, or its private one.
  *
  * @param res         the resource
  * @param out_path    room for the path, or NULL
  * @param max_len     bytes at `out_path`, the terminating zero included
- * @param alloc_path  when `out_path` is NULL: gets a malloc'ed string, to be
- *                    freed with free()
+ * @param alloc_path  gets a malloc'ed string, to be freed with free(); or NULL
  * @return            VACCEL_OK; VACCEL_EINVAL; VACCEL_ENAMETOOLONG; VACCEL_ENOENT
  *                    when it has no directory; VACCEL_ENOMEM
  */

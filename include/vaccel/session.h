@@ -67,8 +67,8 @@ int vaccel_session_init(struct vaccel_session *sess, uint32_t flags);
  *
  * @param sess   an open session
  * @param flags  as for vaccel_session_init()
- * @return       VACCEL_OK; VACCEL_ENOTSUP while resources are registered
- *               locally, or when no plugin fits; VACCEL_EINVAL
+ * @return       VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOTSUP for a local session that
+ *               has resources or would become remote, and when no plugin fits
  */
 int vaccel_session_update(struct vaccel_session *sess, uint32_t flags);
 

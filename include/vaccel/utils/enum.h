@@ -7,7 +7,7 @@
 #define VACCEL_UTILS_ENUM_H
 
 #include <stddef.h>
-#include <stdio.h>
+#include <string.h>
 
 /** Bytes that hold the name of any enum value, the terminating zero included. */
 #define VACCEL_ENUM_STR_MAX 128
@@ -26,8 +26,14 @@ extern "C" {
  */
 static inline char *vaccel_enum_to_str(const char *name, char *buf, size_t size)
 {
-    if (buf != NULL && size > 0)
-        snprintf(buf, size, "%s", name != NULL ? name : "unknown");
+    size_t length;
+    if (buf == NULL || size == 0)
+        return buf;
+    if (name == NULL)
+        name = "unknown";
+    length = strlen(name) < size ? strlen(name) : size - 1;
+    memcpy(buf, name, length);
+    buf[length] = '\0';
     return buf;
 }
 
