@@ -1,5 +1,6 @@
 //! Memory that crosses the C ABI: libc's `malloc` and `free`, never Rust's allocator.
 
+use crate::ptr::Ptr;
 use crate::{Result, fail};
 use std::ffi::{CStr, c_char, c_void};
 
@@ -64,6 +65,18 @@ pub fn boxed<T>(value: T) -> Result<*mut T> {
     // SAFETY: freshly allocated with room for one `T`.
     unsafe { p.write(value) };
     Ok(p)
+}
+
+/// One value in memory of its own, filled by `fill`, which is given zeros.
+///
+/// # Errors
+/// `ENOMEM`, and those of `fill`.
+pub fn filled<T>(fill: impl FnOnce(Ptr<T>) -> Result) -> Result<*mut T> {
+    // SAFETY: freed unless handed on.
+    let block = unsafe { Block::from_raw(zeroed::<T>(1)?) };
+    // SAFETY: just allocated with the size and alignment of the type.
+    fill(unsafe { Ptr::new(block.as_ptr(), "allocated")? })?;
+    Ok(block.into_raw())
 }
 
 /// A copy of values.

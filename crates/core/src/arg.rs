@@ -71,22 +71,6 @@ pub fn init_from_buf(
     Ok(())
 }
 
-/// A malloc'ed argument filled by `fill`.
-///
-/// # Errors
-/// `ENOMEM`, and those of `fill`.
-pub fn new(fill: impl FnOnce(Ptr<vaccel_arg>) -> Result) -> Result<*mut vaccel_arg> {
-    let p = alloc::zeroed::<vaccel_arg>(1)?;
-    // SAFETY: just allocated with the size and alignment of the structure.
-    let result = unsafe { Ptr::new(p, "arg") }.and_then(fill);
-    if let Err(e) = result {
-        // SAFETY: made above.
-        unsafe { alloc::free(p) };
-        return Err(e);
-    }
-    Ok(p)
-}
-
 /// `vaccel_arg_release`: frees the data if they are the argument's own.
 pub fn release(arg: Ptr<vaccel_arg>) {
     if get_bool!(arg.owned) {

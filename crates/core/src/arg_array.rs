@@ -66,15 +66,7 @@ impl Array {
     /// # Errors
     /// `ENOMEM`.
     pub fn create(capacity: usize) -> Result<*mut vaccel_arg_array> {
-        let p = alloc::zeroed::<vaccel_arg_array>(1)?;
-        // SAFETY: just allocated with the size and alignment of the structure.
-        let result = unsafe { Ptr::new(p, "array") }.and_then(|a| Self(a).init(capacity));
-        if let Err(e) = result {
-            // SAFETY: made above.
-            unsafe { alloc::free(p) };
-            return Err(e);
-        }
-        Ok(p)
+        alloc::filled(|array| Self(array).init(capacity))
     }
 
     /// `vaccel_arg_array_release`: frees what the array owns.

@@ -360,22 +360,6 @@ pub fn delete(blob: Ptr<vaccel_blob>) {
     unsafe { alloc::free(blob.as_ptr()) };
 }
 
-/// A malloc'ed blob filled by `fill`.
-///
-/// # Errors
-/// `ENOMEM`, and those of `fill`.
-pub fn new(fill: impl FnOnce(Ptr<vaccel_blob>) -> Result) -> Result<*mut vaccel_blob> {
-    let p = alloc::array::<vaccel_blob>(1)?;
-    // SAFETY: just allocated with the size and alignment of the structure.
-    let result = unsafe { Ptr::new(p, "blob") }.and_then(fill);
-    if let Err(e) = result {
-        // SAFETY: made above.
-        unsafe { alloc::free(p) };
-        return Err(e);
-    }
-    Ok(p)
-}
-
 /// A malloc'ed blob for a file, with a path in Rust's form.
 ///
 /// # Errors
@@ -385,7 +369,7 @@ pub fn from_path(path: PathBuf) -> Result<*mut vaccel_blob> {
         path.into_os_string(),
     ))
     .map_err(|_| err!(EINVAL, "zero in the path of a blob"))?;
-    new(|blob| init(blob, &path))
+    alloc::filled(|blob| init(blob, &path))
 }
 
 /// A malloc'ed copy of another blob: a FILE blob names the same file, any other
@@ -407,7 +391,7 @@ pub fn duplicate(from: Ptr<vaccel_blob>) -> Result<*mut vaccel_blob> {
     if get!(from.type_) == BLOB_FILE
         && let Some(path) = path
     {
-        return new(|blob| init(blob, path));
+        return alloc::filled(|blob| init(blob, path));
     }
     // SAFETY: a valid blob in memory has `size` bytes at `data`.
     let bytes = unsafe { std::slice::from_raw_parts(get!(from.data), get!(from.size)) };
@@ -416,7 +400,7 @@ pub fn duplicate(from: Ptr<vaccel_blob>) -> Result<*mut vaccel_blob> {
         name,
         ..Naming::default()
     };
-    new(|blob| init_from_buf(blob, copy, bytes.len(), true, naming)).inspect_err(|_| {
+    alloc::filled(|blob| init_from_buf(blob, copy, bytes.len(), true, naming)).inspect_err(|_| {
         // SAFETY: made above and still ours.
         unsafe { alloc::free(copy) }
     })

@@ -131,17 +131,7 @@ impl Config {
     /// # Errors
     /// Those of [`Self::write_to`].
     pub fn to_c(&self) -> Result<*mut vaccel_config> {
-        let p = alloc::zeroed::<vaccel_config>(1)?;
-        // SAFETY: just allocated with the size and alignment of the structure.
-        let result = unsafe { Ptr::new(p, "config") }.and_then(|out| self.write_to(out));
-        match result {
-            Ok(()) => Ok(p),
-            Err(e) => {
-                // SAFETY: made above.
-                unsafe { alloc::free(p) };
-                Err(e)
-            }
-        }
+        alloc::filled(|out| self.write_to(out))
     }
 
     /// Writes every setting to the log, for debugging.

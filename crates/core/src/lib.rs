@@ -15,13 +15,21 @@ pub mod arg_access;
 pub mod arg_array;
 pub mod arg_list;
 pub mod blob;
+pub mod buffer;
 pub mod config;
+pub mod describe;
 pub mod env;
 pub mod error;
+pub mod exec;
 pub mod flags;
+pub mod genop;
+pub mod genop_bind;
+pub mod genop_model;
+pub mod image;
 pub mod last_error;
 pub mod link;
 pub mod log;
+pub mod model;
 pub mod op;
 pub mod ordered;
 pub mod plugin;
@@ -34,13 +42,20 @@ pub mod runtime;
 pub mod search;
 pub mod session;
 pub mod slab;
+pub mod tensor;
 pub mod text;
+pub mod tf;
+pub mod tflite;
+pub mod torch;
 pub mod url;
+pub mod vector;
 pub mod version;
+pub mod view;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use error::{Error, Result};
+pub(crate) use op::call_op;
 
 /// Locks, also after a panic elsewhere: every critical section here leaves its
 /// data usable at each step.

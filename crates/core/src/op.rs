@@ -157,7 +157,6 @@ pub fn trace(sess: Ptr<vaccel_session>, op: OpType, call: impl FnOnce() -> i32) 
 
 /// Calls the plugin function of an operation: session, operation, type of the
 /// function, arguments after the session.
-#[macro_export]
 macro_rules! call_op {
     ($sess:expr, $op:expr, $type:ty $(, $arg:expr)* $(,)?) => {{
         let sess = $sess;
@@ -175,6 +174,8 @@ macro_rules! call_op {
         $crate::op::result(sess, $op, returned)
     }};
 }
+
+pub(crate) use call_op;
 
 /// `vaccel_noop`.
 ///

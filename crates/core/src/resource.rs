@@ -248,7 +248,7 @@ pub fn init_from_buf(
         naming.folder = folder.as_deref();
         let list = alloc::zeroed::<*mut vaccel_blob>(1)?;
         set!(res.blobs = list);
-        let made = blob::new(|blob| blob::init_from_buf(blob, data, size, false, naming))?;
+        let made = alloc::filled(|blob| blob::init_from_buf(blob, data, size, false, naming))?;
         // SAFETY: room for one.
         unsafe { list.write(made) };
         set!(res.nr_blobs = 1);
@@ -281,22 +281,6 @@ pub fn init_from_blobs(
         lock(&slot.files).prepared = true;
         Ok(())
     })
-}
-
-/// A malloc'ed resource filled by `fill`, one of the `init` functions.
-///
-/// # Errors
-/// `ENOMEM`, and those of `fill`.
-pub fn new(fill: impl FnOnce(Ptr<vaccel_resource>) -> Result) -> Result<*mut vaccel_resource> {
-    let p = alloc::array::<vaccel_resource>(1)?;
-    // SAFETY: just allocated with the size and alignment of the structure.
-    let result = unsafe { Ptr::new(p, "resource") }.and_then(fill);
-    if let Err(e) = result {
-        // SAFETY: made above.
-        unsafe { alloc::free(p) };
-        return Err(e);
-    }
-    Ok(p)
 }
 
 /// Makes the private folder of a resource, if it has none yet.

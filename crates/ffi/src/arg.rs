@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use vaccel_abi::arg::{ArgType, vaccel_arg};
-use vaccel_core::arg;
+use vaccel_core::{alloc, arg};
 
 export! {
     /// Fills an argument with a copy of data.
@@ -36,7 +36,7 @@ export! {
         custom_type_id: u32,
     ) {
         let out = ptr!(arg);
-        out.write(arg::new(|arg| arg::init(arg, buf, size, r#type, custom_type_id))?);
+        out.write(alloc::filled(|arg| arg::init(arg, buf, size, r#type, custom_type_id))?);
         Ok(())
     }
 
@@ -49,7 +49,7 @@ export! {
         custom_type_id: u32,
     ) {
         let out = ptr!(arg);
-        out.write(arg::new(|arg| arg::init_from_buf(arg, buf, size, r#type, custom_type_id))?);
+        out.write(alloc::filled(|arg| arg::init_from_buf(arg, buf, size, r#type, custom_type_id))?);
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_void};
 use vaccel_abi::blob::vaccel_blob;
 use vaccel_core::blob::{self, Naming};
-use vaccel_core::get;
 use vaccel_core::text::{self, Target};
+use vaccel_core::{alloc, get};
 
 macro_rules! naming {
     ($name:ident, $folder:ident, $randomize:ident) => {
@@ -25,7 +25,7 @@ export! {
     /// Makes a blob for a file.
     fn vaccel_blob_new(blob: *mut *mut vaccel_blob, path: *const c_char) {
         let (out, path) = (ptr!(blob), text!(path));
-        out.write(blob::new(|blob| blob::init(blob, path))?);
+        out.write(alloc::filled(|blob| blob::init(blob, path))?);
         Ok(())
     }
 
@@ -53,7 +53,7 @@ export! {
         randomize: bool,
     ) {
         let (out, naming) = (ptr!(blob), naming!(filename, dir, randomize));
-        out.write(blob::new(|blob| blob::init_from_buf(blob, buf, size, own, naming))?);
+        out.write(alloc::filled(|blob| blob::init_from_buf(blob, buf, size, own, naming))?);
         Ok(())
     }
 

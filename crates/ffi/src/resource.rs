@@ -74,7 +74,7 @@ export! {
         r#type: ResourceType,
     ) {
         let (out, path) = (ptr!(res), text!(path));
-        out.write(resource::new(|res| resource::init(res, &[path], r#type))?);
+        out.write(alloc::filled(|res| resource::init(res, &[path], r#type))?);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ export! {
         r#type: ResourceType,
     ) {
         let (out, paths) = (ptr!(res), texts!(paths, nr_paths));
-        out.write(resource::new(|res| resource::init(res, &paths, r#type))?);
+        out.write(alloc::filled(|res| resource::init(res, &paths, r#type))?);
         Ok(())
     }
 
@@ -100,7 +100,7 @@ export! {
         mem_only: bool,
     ) {
         let (out, name) = (ptr!(res), optional_text!(filename));
-        out.write(resource::new(|res| {
+        out.write(alloc::filled(|res| {
             resource::init_from_buf(res, buf.cast(), nr_bytes, r#type, name, mem_only)
         })?);
         Ok(())
@@ -114,7 +114,7 @@ export! {
         r#type: ResourceType,
     ) {
         let (out, blobs) = (ptr!(res), pointers!(blobs, nr_blobs));
-        out.write(resource::new(|res| resource::init_from_blobs(res, &blobs, r#type))?);
+        out.write(alloc::filled(|res| resource::init_from_blobs(res, &blobs, r#type))?);
         Ok(())
     }
 
