@@ -217,7 +217,10 @@ impl Listener {
     /// Keeps the socket's file when the listener goes, for a process that
     /// hands the socket on.
     pub fn keep_file(&mut self) {
-        std::mem::forget(self.file.take());
+        if let Some(file) = &mut self.file {
+            // No process has this number.
+            file.owner = 0;
+        }
     }
 }
 
