@@ -4,7 +4,8 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vaccel_plugin::{
     Args, ArgsMut, Classified, Description, Dtype, Model, ModelInfo, ModelSource, Op, Options,
-    Picture, Plugin, Result, Session, Sgemm, TensorInfo, TensorOut, TensorView, abi, bail,
+    Picture, Plugin, ResourceType, Result, Session, Sgemm, TensorInfo, TensorOut, TensorView, abi,
+    bail,
 };
 
 struct Misbehaves;
@@ -87,6 +88,18 @@ impl Plugin for Misbehaves {
     }
 
     // Listed, but without a body: image_detect.
+
+    // Says what the session has: not misbehaved, but needs the library.
+    fn image_segment(&self, session: &Session<'_>, _: &[u8]) -> Result<Picture> {
+        let models = session.resources(ResourceType::Model)?;
+        let names: Vec<&str> = models
+            .iter()
+            .filter_map(|m| m.first_blob().ok()?.name())
+            .collect();
+        let data = session.resource(ResourceType::Data)?.is_some();
+        let rundir = session.rundir().is_some_and(std::path::Path::is_dir);
+        Ok(Picture::at(format!("{} {data} {rundir}", names.join(","))))
+    }
 
     fn sgemm(&self, _: &Session<'_>, call: Sgemm<'_>) -> Result<()> {
         // Touches the first and the last element of everything.

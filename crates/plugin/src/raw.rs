@@ -333,20 +333,20 @@ fn from_panic(payload: Box<dyn Any + Send>) -> Error {
     Error::new(code::EFAULT, format!("the plugin panicked: {text}"))
 }
 
-/// Makes an error known: the thread's last error, and one line in the log.
-/// `ERANGE` is how a caller asks for a size, so it is logged for debugging only.
-/// Returns the code.
+/// Makes an error known and returns its code. A library that keeps error texts
+/// logs them too, so then there is a line for debugging only; also for `ERANGE`,
+/// which is how a caller asks for a size.
 #[cold]
 pub fn report(plugin: &CStr, what: &str, e: &Error) -> CResult {
-    let text = format!("{}: {what}: {}", plugin.to_string_lossy(), e.message());
-    let text = log::c_text(text);
-    host::set_error(&text);
-    let level = if e.code() == code::ERANGE {
+    let plugin = plugin.to_string_lossy();
+    // The library knows what it called, and says so itself.
+    let told = host::set_error(&log::c_text(format!("{plugin}: {}", e.message())));
+    let level = if told || e.code() == code::ERANGE {
         log::Level::Debug
     } else {
         log::Level::Error
     };
-    log::write(level, format_args!("{}", text.to_string_lossy()));
+    log::write(level, format_args!("{plugin}: {what}: {}", e.message()));
     e.code()
 }
 
