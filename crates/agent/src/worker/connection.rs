@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown, sockopt};
 use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, EREMOTEIO, ETIMEDOUT};
-use vaccel_transport::{Family, FrameReader, FrameWriter, Message, ReadError, Stream, handshake};
+use vaccel_transport::{
+    Family, FrameReader, FrameWriter, Message, Pool, ReadError, Stream, handshake,
+};
+use vaccel_wire::control::RESOURCE_DATA;
 use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, WireError};
 
 use super::control;
@@ -52,6 +55,8 @@ pub struct Connection {
     number: u64,
     stream: Arc<Stream>,
     reader: Mutex<FrameReader>,
+    /// The reader's own: whoever reads holds the lock while it waits.
+    pool: Arc<Pool>,
     writer: FrameWriter,
     limits: Limits,
     /// Largest frame that the client takes.
@@ -115,9 +120,11 @@ impl Connection {
         let folder = settings.folder.join(format!("connection.{number}"));
         std::fs::create_dir(&folder)
             .map_err(|e| format!("cannot make the folder {}: {e}", folder.display()))?;
+        let reader = FrameReader::new(limits);
         Ok(Self {
             number,
-            reader: Mutex::new(FrameReader::new(limits)),
+            pool: Arc::clone(reader.pool()),
+            reader: Mutex::new(reader),
             writer: FrameWriter::new(Arc::clone(&stream)),
             stream,
             limits,
@@ -225,6 +232,12 @@ impl Connection {
             self.end(format!("the request {} is in flight twice", header.request));
             return false;
         }
+        if header.operation == RESOURCE_DATA {
+            // Pieces keep the order in which they were sent: the next request
+            // waits, however long the disk takes.
+            self.answer(message, deadline, scratch);
+            return true;
+        }
         let number = self.lead.begin();
         self.answer(message, deadline, scratch);
         self.lead.end(number)
@@ -311,13 +324,9 @@ impl Connection {
             return self.send_result(header, &frame);
         }
         let session = self.sessions.get(header.session)?;
-        let pool = {
-            let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(reader.pool())
-        };
         let (meta, payload) = message.parts_mut();
         let args = vaccel_wire::Args::decode(header, meta, &self.limits)?;
-        call.run(header, &args, payload, &session, &self.resources, &pool)?;
+        call.run(header, &args, payload, &session, &self.resources, &self.pool)?;
         let frame = call.reply(header, payload, buffer)?;
         self.send_result(header, &frame)
     }
