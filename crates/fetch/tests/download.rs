@@ -5,7 +5,6 @@ mod server;
 
 use server::{Server, reply};
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
