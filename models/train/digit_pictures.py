@@ -29,8 +29,8 @@ def draw(rng, part, index, height, width, strength=1.0):
     return pictures.photograph(rng, picture, strength), label
 
 
-def any_size(rng):
+def any_size(rng, least=110, most=240):
     """Height and width with aspect ratios from 3:4 to 4:3."""
-    long = int(rng.integers(140, 300))
+    long = int(rng.integers(least, most))
     short = int(long * rng.uniform(0.75, 1.0))
     return (long, short) if rng.random() < 0.5 else (short, long)

@@ -1,13 +1,10 @@
 """digits-8x8: the digits as they are, 8 x 8 pixels; small enough for any test."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 import digits
-import evaluate
 import export
 import learn
 import nets
@@ -48,12 +45,4 @@ def train(folder):
 
     columns = [torch.from_numpy(images)[:, None], torch.from_numpy(labels)]
     learn.fit(model, columns, loss, epochs=80, rate=4e-3, batch=32, name="digits-8x8")
-    folder = Path(folder)
-    sha256 = export.to_onnx(model, folder / "model.onnx", torch.zeros(1, 1, 8, 8), "logits")
-    test = test_set()
-    export.save_test_set(folder / "test.npz", **test)
-    value = evaluate.accuracy(evaluate.Model(folder), test)
-    export.save_metrics(
-        folder, "classify", "accuracy", value, False, 0.003, "python models/train/train.py digits-8x8",
-        sha256, learn.parameters(model), None,
-    )  # fmt: skip
+    export.finish("digits-8x8", folder, model, "logits", "accuracy", 0.003, test_set())

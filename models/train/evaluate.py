@@ -18,12 +18,17 @@ FILTERS = {
 }
 
 
+def describe(folder):
+    """The contents of model.toml."""
+    return tomllib.loads((Path(folder) / "model.toml").read_text())
+
+
 class Model:
     """One folder with model.toml and the ONNX file that it names."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.description = tomllib.loads((self.folder / "model.toml").read_text())
+        self.description = describe(folder)
         self.task = self.description["model"]["task"]
         self.input = self.description["input"]
         self.output = self.description["output"]
@@ -74,20 +79,3 @@ class Model:
         picture = Image.fromarray(pixels)
         (value,) = self.session.run([self.output["name"]], {self.input["name"]: self.tensor(picture)})
         return value, picture
-
-
-def accuracy(model, test):
-    """Share of pictures whose best class is right."""
-    right = [
-        int(model.run(pixels)[0].reshape(-1).argmax()) == int(label)
-        for pixels, label in zip(test["images"], test["labels"])
-    ]
-    return float(np.mean(right))
-
-
-METRICS = {"accuracy": accuracy}
-
-
-def measure(model, metric, test):
-    """The value of `metric` over a mapping of arrays such as an open test.npz."""
-    return METRICS[metric](model, test)

@@ -8,10 +8,14 @@ import numpy as np
 import onnx
 import torch
 
+import evaluate
+import learn
+import metrics
+
 OPSET = 17
 MAX_BYTES = 1_000_000
 ALLOWED = {
-    "Add", "Clip", "Concat", "Constant", "Conv", "DepthToSpace", "Div", "Exp", "Flatten", "Gemm",
+    "Add", "AveragePool", "Clip", "Concat", "Constant", "Conv", "DepthToSpace", "Div", "Exp", "Flatten", "Gemm",
     "GlobalAveragePool", "HardSwish", "MatMul", "MaxPool", "Mul", "Relu", "Reshape", "Resize",
     "Sigmoid", "Slice", "Softmax", "Softplus", "Split", "Squeeze", "Sub", "Transpose",
 }  # fmt: skip
@@ -51,20 +55,34 @@ def save_test_set(path, **arrays):
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB", flush=True)
 
 
-def save_metrics(folder, task, metric, value, lower_is_better, tolerance, command, sha256, count, generated):
-    """Writes metrics.json; `generated` describes the larger test that is made anew for each training."""
-    threshold = value + tolerance if lower_is_better else value - tolerance
+def finish(name, folder, model, output, metric, tolerance, compact, full=None):
+    """Exports a trained model, measures the exported file, writes test.npz and metrics.json.
+
+    `compact` is the test set that is committed, `full` a larger one that is made
+    anew each time; `tolerance` is what another runtime or resize filter may lose.
+    """
+    folder = Path(folder)
+    description = evaluate.describe(folder)["input"]
+    channels = 1 if description["channels"] == "gray" else 3
+    example = torch.zeros(1, channels, description["height"], description["width"])
+    sha256 = to_onnx(model, folder / "model.onnx", example, output)
+    save_test_set(folder / "test.npz", **compact)
+    ready = evaluate.Model(folder)
+    value = metrics.measure(metric, ready, compact)
+    lower = metric in metrics.LOWER_IS_BETTER
     record = {
-        "task": task,
+        "task": ready.task,
         "metric": metric,
-        "value": round(float(value), 5),
-        "lower_is_better": lower_is_better,
-        "threshold": round(float(threshold), 5),
+        "value": round(value, 5),
+        "lower_is_better": lower,
+        "threshold": round(value + tolerance if lower else value - tolerance, 5),
         "test_set": "test.npz",
-        "command": command,
+        "command": f"python models/train/train.py {name}",
         "onnx_sha256": sha256,
-        "parameters": count,
-        "generated": generated,
+        "parameters": learn.parameters(model),
     }
-    (Path(folder) / "metrics.json").write_text(json.dumps(record, indent=2) + "\n")
+    if full is not None:
+        measured = metrics.measure(metric, ready, full)
+        record["generated"] = {"pictures": len(full["images"]), "value": round(measured, 4)}
+    (folder / "metrics.json").write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record, indent=2), flush=True)

@@ -165,11 +165,10 @@ def jpeg(pixels, quality):
     return np.asarray(Image.open(stream).convert("RGB"))
 
 
-def few_colours(pixels, count):
-    """uint8 pixels with at most `count` colours, as in a GIF or a palette PNG."""
-    palette = Image.fromarray(pixels).quantize(
-        int(count), Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-    )
+def few_colours(pixels, count, rare=True):
+    """uint8 pixels with at most `count` colours, as in a GIF or a palette PNG; `rare` keeps those of small things."""
+    how = Image.Quantize.MAXCOVERAGE if rare else Image.Quantize.MEDIANCUT
+    palette = Image.fromarray(pixels).quantize(int(count), how, dither=Image.Dither.NONE)
     return np.asarray(palette.convert("RGB"))
 
 
@@ -186,7 +185,7 @@ def photograph(rng, picture, strength=1.0):
     if fate < 0.5:
         pixels = jpeg(pixels, rng.integers(30, 96))
     elif fate < 0.65:
-        pixels = few_colours(pixels, rng.integers(12, 65))
+        pixels = few_colours(pixels, rng.integers(12, 65), rng.random() < 0.5)
     return pixels
 
 
