@@ -4,11 +4,12 @@ use crate::link::{self, Marker};
 use crate::ptr::Ptr;
 use crate::search::{self, Library};
 use crate::{
-    Error, Result, err, fail, get, last_error, log_debug, log_info, log_warn, ptr, set, version,
+    Error, Result, err, fail, get, last_error, lock, log_debug, log_info, log_warn, ptr, set,
+    version,
 };
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use vaccel_abi::error as code;
 use vaccel_abi::op::{OP_MAX, OpType, vaccel_op};
 use vaccel_abi::plugin::{
@@ -38,6 +39,8 @@ unsafe impl Sync for Plugin {}
 unsafe impl Send for Plugin {}
 
 static PLUGINS: RwLock<Vec<&'static Plugin>> = RwLock::new(Vec::new());
+/// All that were ever loaded, so that leak checkers see that somebody knows them.
+static EVER: Mutex<Vec<&'static Plugin>> = Mutex::new(Vec::new());
 
 fn read() -> RwLockReadGuard<'static, Vec<&'static Plugin>> {
     PLUGINS.read().unwrap_or_else(PoisonError::into_inner)
@@ -286,7 +289,7 @@ fn check(
             );
         }
     }
-    Ok(Box::leak(Box::new(Plugin {
+    let plugin: &'static Plugin = Box::leak(Box::new(Plugin {
         raw: AtomicPtr::new(raw.as_ptr()),
         name,
         version,
@@ -297,7 +300,9 @@ fn check(
         loaded: AtomicBool::new(true),
         sessions: AtomicUsize::new(0),
         marker: Marker::default(),
-    })))
+    }));
+    lock(&EVER).push(plugin);
+    Ok(plugin)
 }
 
 /// Takes a plugin off the list; its operations are gone from then on.
