@@ -72,11 +72,11 @@ const char *vaccel_rundir(void);
 const char *vaccel_version(void);
 
 /**
- * Describes the library, its configuration and the loaded plugins.
+ * Describes the library and the loaded plugins, with what they say of their
+ * devices and formats; and why the library is not initialised, when it is not.
  *
  * @param json  gets a malloc'ed JSON object, to be freed with free()
- * @return      VACCEL_OK; VACCEL_EINVAL; VACCEL_ESESS before vaccel_bootstrap();
- *              VACCEL_ENOMEM
+ * @return      VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOMEM
  */
 int vaccel_describe(char **json);
 

@@ -49,7 +49,7 @@ echo "identity x f32 1 -1 4" >"$work/model"
 
 gives 'noop: 10 calls' "$lib/libvaccel-noop.so" noop 10
 gives 'noop: 10 calls' "$lib/libvaccel-noop.so" noop_generic 10
-gives 'mbench: worked 2' "$lib/libvaccel-mbench.so" mbench 2 3
+gives 'us a call' "$lib/libvaccel-mbench.so" mbench 2 3
 for form in '' _generic; do
     gives 'classification: a cat' "$recorder" classify$form "$work/picture"
     gives 'picture: picture4.png' "$recorder" detect$form "$work/picture" "$work/model" 2

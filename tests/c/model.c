@@ -67,13 +67,13 @@ static void running(void)
             "an output that does not exist is an error");
     ok(out.data == NULL, "without an allocation");
     in.dims[2] = 3;
+    in.size = 24;
     ok_code(vaccel_model_run(&sess, &model, &in, 1, NULL, 0), VACCEL_EINVAL,
             "a wrong shape is an error");
     ok(strstr(vaccel_error_message(), "shape") != NULL, "explained by the plugin");
     in.dims[2] = 4;
-    in.size = 16;
     ok_code(vaccel_model_run(&sess, &model, &in, 1, NULL, 0), VACCEL_EINVAL,
-            "a wrong size is an error");
+            "a size that does not suit the shape is an error");
     in.size = sizeof(data);
     in.rank = VACCEL_TENSOR_MAX_RANK + 1;
     ok_code(vaccel_model_run(&sess, &model, &in, 1, NULL, 0), VACCEL_EINVAL,

@@ -187,13 +187,14 @@ static void permissions(void)
     need(!vaccel_resource_register(&data, &sess));
     ok_code(vaccel_tf_model_load(&sess, &other, &status), VACCEL_EPERM,
             "tf: a model must be registered");
+    ok(status.code != 0 && status.message && *status.message, "tf: the status says so");
+    vaccel_tf_status_release(&status);
     ok_code(vaccel_tflite_model_load(&sess, &other), VACCEL_EPERM, "tflite: likewise");
     ok_code(vaccel_torch_model_load(&sess, &other), VACCEL_EPERM, "torch: likewise");
     ok_code(vaccel_tf_model_load(&sess, &data, &status), VACCEL_EINVAL, "tf: data are no model");
     ok_code(vaccel_tflite_model_load(&sess, &data), VACCEL_EINVAL, "tflite: likewise");
     ok_code(vaccel_torch_model_load(&sess, &data), VACCEL_EINVAL, "torch: likewise");
-    if (status.message)
-        vaccel_tf_status_release(&status);
+    vaccel_tf_status_release(&status);
     vaccel_resource_release(&data);
     vaccel_resource_release(&other);
 }

@@ -112,7 +112,7 @@ struct vaccel_tf_tensor {
  * Fills a tensor without data.
  *
  * @param tensor   what to fill; released with vaccel_tf_tensor_release()
- * @param nr_dims  number of dimensions, at least 1
+ * @param nr_dims  number of dimensions; 0 for a single number
  * @param dims     their lengths; copied
  * @param type     type of the elements
  * @return         VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOMEM
@@ -145,7 +145,7 @@ int vaccel_tf_tensor_delete(struct vaccel_tf_tensor *tensor);
  * Data that the tensor owned before are freed.
  *
  * @param tensor  the tensor
- * @param data    must stay valid as long as the tensor; the caller frees them
+ * @param data    not NULL; must stay valid as long as the tensor; the caller frees them
  * @param size    their number of bytes
  */
 int vaccel_tf_tensor_set_data(struct vaccel_tf_tensor *tensor, void *data, size_t size);
@@ -184,8 +184,8 @@ int vaccel_tf_status_delete(struct vaccel_tf_status *status);
  * @param sess    an open session
  * @param model   a VACCEL_RESOURCE_MODEL that is registered with the session: a
  *                SavedModel directory or a frozen graph
- * @param status  gets TensorFlow's answer; release it with
- *                vaccel_tf_status_release()
+ * @param status  gets TensorFlow's answer, whatever it held before; release it
+ *                with vaccel_tf_status_release(), also after an error
  * @return        VACCEL_OK; VACCEL_EINVAL, also for a resource that is not a
  *                model; VACCEL_EPERM when it is not registered; VACCEL_ENOTSUP;
  *                or the error of the plugin
@@ -210,8 +210,8 @@ int vaccel_tf_model_unload(struct vaccel_session *sess, struct vaccel_resource *
  * @param out_tensors  room for `nr_outputs` pointers; gets new tensors, each to
  *                     be freed with vaccel_tf_tensor_delete()
  * @param nr_outputs   number of outputs
- * @param status       gets TensorFlow's answer; release it with
- *                     vaccel_tf_status_release()
+ * @param status       gets TensorFlow's answer, whatever it held before; release
+ *                     it with vaccel_tf_status_release(), also after an error
  * @return             as vaccel_tf_model_load()
  */
 int vaccel_tf_model_run(struct vaccel_session *sess, struct vaccel_resource *model,

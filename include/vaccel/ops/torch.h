@@ -78,7 +78,7 @@ struct vaccel_torch_tensor {
  * Fills a tensor without data.
  *
  * @param tensor   what to fill; released with vaccel_torch_tensor_release()
- * @param nr_dims  number of dimensions, at least 1
+ * @param nr_dims  number of dimensions; 0 for a single number
  * @param dims     their lengths; copied
  * @param type     type of the elements
  * @return         VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOMEM
@@ -111,7 +111,7 @@ int vaccel_torch_tensor_delete(struct vaccel_torch_tensor *tensor);
  * Data that the tensor owned before are freed.
  *
  * @param tensor  the tensor
- * @param data    must stay valid as long as the tensor; the caller frees them
+ * @param data    not NULL; must stay valid as long as the tensor; the caller frees them
  * @param size    their number of bytes
  */
 int vaccel_torch_tensor_set_data(struct vaccel_torch_tensor *tensor, void *data, size_t size);
