@@ -36,6 +36,15 @@ pub(crate) fn start(options: &Options, local: &str) -> Result<()> {
     vaccel::bootstrap_with(&Config {
         plugins,
         log_level,
+        // Standard output is for answers; and what fails is said once, by this program.
+        log_file: Some(
+            if log_level == LogLevel::Error {
+                "/dev/null"
+            } else {
+                "/dev/stderr"
+            }
+            .into(),
+        ),
         ..Config::default()
     })
     .context("cannot start the library")

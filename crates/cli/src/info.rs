@@ -63,7 +63,17 @@ fn show(out: &mut impl Write, about: &Value) -> Result<()> {
         line(out, "operations", &plugin["ops"])?;
         if let Some(ext) = plugin["ext"].as_object() {
             for (key, value) in ext {
-                line(out, key, value)?;
+                match key.as_str() {
+                    // Said above, from the library's own knowledge.
+                    "name" | "version" | "operations" => {}
+                    "environment" => {
+                        for variable in list(value) {
+                            let meaning = text(&variable["meaning"]);
+                            line(out, &text(&variable["name"]), &Value::String(meaning))?;
+                        }
+                    }
+                    _ => line(out, key, value)?,
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     )]
     pub(crate) plugins: Vec<String>,
 
-    /// Show the library's log on standard output; twice for debugging.
+    /// Show the library's log on standard error; twice for debugging.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

@@ -85,7 +85,7 @@ pub fn kinds_of(level: LogLevel) -> SlogFlag {
 }
 
 /// Sets level and place: `file` is a prefix to which the day and `.log` are
-/// added, `/dev/stdout` or `/dev/stderr`; `None` is standard output.
+/// added, `/dev/stdout`, `/dev/stderr` or `/dev/null`; `None` is standard output.
 ///
 /// # Errors
 /// `ENAMETOOLONG` for a file name that `SLogConfig` has no room for.
@@ -97,6 +97,7 @@ pub fn configure(level: LogLevel, file: Option<&CStr>) -> Result {
     match file.map(CStr::to_bytes) {
         None | Some(b"" | b"/dev/stdout") => {}
         Some(b"/dev/stderr") => settings.to_stderr = true,
+        Some(b"/dev/null") => settings.switches = 0,
         Some(path) => {
             let (folder, name) = match path.iter().rposition(|&b| b == b'/') {
                 Some(0) => (&b"/"[..], &path[1..]),
