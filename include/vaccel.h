@@ -6,7 +6,7 @@
  * A program opens a session, calls operations and releases the session:
  *
  *     struct vaccel_session sess;
- *     int ret = vaccel_session_init(&sess, VACCEL_PLUGIN_ALL);
+ *     int ret = vaccel_session_init(&sess, 0);
  *     if (ret != VACCEL_OK) {
  *         fprintf(stderr, "%s\n", vaccel_error_message());
  *         return 1;

@@ -69,7 +69,7 @@ typedef enum {
     VACCEL_PLUGIN_GENERIC = 128,   /**< serves several kinds */
     VACCEL_PLUGIN_DEBUG = 256,     /**< for tests */
     VACCEL_PLUGIN_REMOTE = 16384,  /**< hands calls to another machine */
-    VACCEL_PLUGIN_ALL = 65535,     /**< any */
+    VACCEL_PLUGIN_ALL = 65535,     /**< all bits, that of REMOTE too */
     VACCEL_PLUGIN_MAX = 65536      /**< past the last bit */
 } vaccel_plugin_type_t;
 
@@ -158,13 +158,16 @@ int vaccel_plugin_parse_and_load(const char *lib_str);
  */
 int vaccel_plugin_register_ops(struct vaccel_op *ops, size_t nr_ops);
 
-#ifndef VACCEL_NO_THIS_PLUGIN
-/**
- * The plugin that is being compiled: defined by VACCEL_PLUGIN, hidden inside
- * its library. There is none in an application. A generator of bindings can
- * define VACCEL_NO_THIS_PLUGIN to leave it out.
+/*
+ * The plugin that is being compiled: defined by VACCEL_PLUGIN, hidden inside its
+ * library. It is declared for code that goes into a shared library (-fPIC), or
+ * where VACCEL_PLUGIN_SOURCE is defined. Elsewhere there is no such object, and
+ * generators of bindings, which read the preprocessed headers, must not see one.
  */
+#if defined(VACCEL_PLUGIN_SOURCE) || (defined(__PIC__) && !defined(__PIE__))
 extern struct vaccel_plugin vaccel_this_plugin;
+#else
+#define vaccel_this_plugin vaccel_plugins_are_compiled_with_fPIC
 #endif
 
 #ifdef __cplusplus
