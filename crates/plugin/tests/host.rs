@@ -4,42 +4,22 @@
 //! One test, for the library starts once in a process.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::path::PathBuf;
-use std::process::Command;
 use vaccel_plugin::abi::model::{DTYPE_F32, vaccel_tensor};
 use vaccel_plugin::abi::resource::vaccel_resource;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::testing::built_example;
 use vaccel_plugin::{ResourceType, code};
 
-/// Path of the library, built now if need be.
-fn libvaccel() -> PathBuf {
-    let target = built_example("x");
-    let target = target.parent().unwrap().parent().unwrap();
-    let profile = target.file_name().unwrap().to_str().unwrap();
-    let profile = if profile == "debug" { "dev" } else { profile };
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "vaccel-ffi",
-            "--profile",
-            profile,
-        ])
-        .status()
-        .unwrap();
-    assert!(built.success(), "cargo build -p vaccel-ffi");
-    target.join("libvaccel.so")
-}
-
 /// The library: functions by name.
 struct Library(*mut c_void);
 
 impl Library {
     fn open() -> Self {
-        let path = CString::new(libvaccel().to_str().unwrap()).unwrap();
+        let path = common::libvaccel().join("libvaccel.so");
+        let path = CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: a C string; the library's constructor runs.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "{path:?}");

@@ -6,6 +6,7 @@ use crate::op::Op;
 use crate::resource::Resource;
 use libc::c_char;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 use vaccel_abi::CResult;
 use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
@@ -18,7 +19,9 @@ pub(crate) unsafe extern "C" fn session_init<P: Exported>(
         // SAFETY: the library passes a session whose number it has set; the
         // rest of it may not be filled yet and is not looked at.
         let id = unsafe { this.session(session) }?.id();
-        this.plugin.session_opened(id, flags)
+        this.plugin.session_opened(id, flags)?;
+        this.sessions.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     })
 }
 
@@ -28,6 +31,10 @@ pub(crate) unsafe extern "C" fn session_release<P: Exported>(
     call::<P>("session_release", |this| {
         // SAFETY: the library passes a session that is still live.
         let id = unsafe { this.session(session) }?.id();
+        // A library may tell of the end alone.
+        let _ = this
+            .sessions
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
         this.models.close(id);
         this.plugin.session_closed(id);
         Ok(())

@@ -16,7 +16,7 @@ use crate::plugin::Plugin;
 use crate::raw::{RawOps, RawPlugin, guard};
 use crate::resource::{Resource, ResourceType};
 use crate::session::Session;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vaccel_abi::CResult;
 use vaccel_abi::session::vaccel_session;
@@ -26,6 +26,8 @@ use vaccel_abi::session::vaccel_session;
 pub(crate) struct Instance<P> {
     plugin: P,
     models: Models,
+    /// Open sessions, where the library tells of them.
+    sessions: AtomicUsize,
 }
 
 impl<P> Instance<P> {
@@ -102,6 +104,7 @@ impl<P: Plugin> Slot<P> {
             let instance = Instance {
                 plugin: P::new()?,
                 models: Models::default(),
+                sessions: AtomicUsize::new(0),
             };
             let instance = Box::into_raw(Box::new(instance));
             self.instance.store(instance, Ordering::Release);
@@ -118,10 +121,18 @@ impl<P: Plugin> Slot<P> {
             return;
         }
         let instance = self.instance.swap(std::ptr::null_mut(), Ordering::AcqRel);
-        if !instance.is_null() {
-            // SAFETY: made by `Box::into_raw` in `init`, and taken out just now.
-            drop(unsafe { Box::from_raw(instance) });
+        // SAFETY: null, or made by `Box::into_raw` in `init`.
+        let Some(found) = (unsafe { instance.as_ref() }) else {
+            return;
+        };
+        if found.sessions.load(Ordering::Acquire) > 0 {
+            // The process ends while other threads still work: they keep what
+            // they use.
+            crate::log::debug!("{}: ends with open sessions", P::NAME.to_string_lossy());
+            return;
         }
+        // SAFETY: as above, taken out just now, and no session can use it.
+        drop(unsafe { Box::from_raw(instance) });
     }
 }
 
@@ -264,4 +275,59 @@ macro_rules! export_plugin {
             $crate::export_raw_plugin!(RAW);
         };
     };
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Description;
+    use std::ffi::CStr;
+
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+    struct Toy;
+
+    impl Plugin for Toy {
+        const NAME: &'static CStr = c"toy";
+        const VERSION: &'static CStr = c"1.0.0";
+        const TYPES: u32 = 0;
+        const OPS: &'static [Op] = &[];
+
+        fn new() -> Result<Self> {
+            ALIVE.fetch_add(1, Ordering::SeqCst);
+            Ok(Self)
+        }
+
+        fn describe(&self) -> Description {
+            Description::ready("")
+        }
+    }
+
+    impl Drop for Toy {
+        fn drop(&mut self) {
+            ALIVE.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_plugin_is_dropped_at_the_end_unless_sessions_are_open() {
+        let slot = Slot::<Toy>::new();
+        slot.init().unwrap();
+        slot.init().unwrap();
+        slot.fini();
+        assert!(slot.get().is_ok());
+        slot.fini();
+        assert!(slot.get().is_err());
+        assert_eq!(ALIVE.load(Ordering::SeqCst), 0);
+        slot.fini();
+
+        slot.init().unwrap();
+        slot.get().unwrap().sessions.fetch_add(1, Ordering::SeqCst);
+        let in_use = slot.get().unwrap();
+        slot.fini();
+        assert!(slot.get().is_err());
+        assert_eq!(ALIVE.load(Ordering::SeqCst), 1);
+        assert_eq!(in_use.sessions.load(Ordering::SeqCst), 1);
+    }
 }
