@@ -3,13 +3,13 @@
  * Estimates the distance of every pixel of a picture, with the generic form of the operation.
  *
  *     VACCEL_PLUGINS=libvaccel-onnx.so ./depth_generic scene.jpg
- *     VACCEL_PLUGINS=libvaccel-onnx.so ./depth_generic scene.png models/depth 100
+ *     VACCEL_PLUGINS=libvaccel-onnx.so ./depth_generic scene.png models/depth 1 out.png
  */
 #include "example.h"
 
 int main(int argc, char **argv)
 {
-    if (example_wrong_usage(argc, argv, 1, 3, "IMAGE [MODEL [ITERATIONS]]"))
+    if (example_wrong_usage(argc, argv, 1, 4, "IMAGE [MODEL [ITERATIONS [PICTURE]]]"))
         return EXAMPLE_USAGE;
     long iterations = 1;
     if (argc > 3 && !example_number(argv[3], 1, 1000000, &iterations))
@@ -37,8 +37,8 @@ int main(int argc, char **argv)
         example_fail("depth estimation", ret);
         goto release;
     }
-    printf("picture: %s\n", (char *)picture);
-    status = EXIT_SUCCESS;
+    if (example_picture((char *)picture, argc > 4 ? argv[4] : NULL))
+        status = EXIT_SUCCESS;
 release:
     example_call_release(&call);
     if (!example_close(&s))

@@ -3,13 +3,13 @@
  * Finds the objects in a picture.
  *
  *     VACCEL_PLUGINS=libvaccel-onnx.so ./detect scene.jpg
- *     VACCEL_PLUGINS=libvaccel-onnx.so ./detect scene.png models/detect 100
+ *     VACCEL_PLUGINS=libvaccel-onnx.so ./detect scene.png models/detect 1 out.png
  */
 #include "example.h"
 
 int main(int argc, char **argv)
 {
-    if (example_wrong_usage(argc, argv, 1, 3, "IMAGE [MODEL [ITERATIONS]]"))
+    if (example_wrong_usage(argc, argv, 1, 4, "IMAGE [MODEL [ITERATIONS [PICTURE]]]"))
         return EXAMPLE_USAGE;
     long iterations = 1;
     if (argc > 3 && !example_number(argv[3], 1, 1000000, &iterations))
@@ -32,8 +32,8 @@ int main(int argc, char **argv)
             goto close;
         }
     }
-    printf("picture: %s\n", (char *)picture);
-    status = EXIT_SUCCESS;
+    if (example_picture((char *)picture, argc > 4 ? argv[4] : NULL))
+        status = EXIT_SUCCESS;
 close:
     if (!example_close(&s))
         status = EXIT_FAILURE;

@@ -136,6 +136,33 @@ static inline bool example_read_file(const char *path, void **data, size_t *size
     return read;
 }
 
+/*
+ * Prints where the annotated picture of an operation is, and copies it to `to`
+ * when that is not NULL: it lies in the directory of the session and goes away
+ * with it. False, with a message, when it cannot be copied.
+ */
+static inline bool example_picture(const char *from, const char *to)
+{
+    void *data;
+    size_t size;
+    if (!*from || !to) {
+        printf("picture: %s\n", *from ? from : "none");
+        return *from || !to;
+    }
+    if (!example_read_file(from, &data, &size))
+        return false;
+    FILE *file = fopen(to, "wb");
+    bool written = file && fwrite(data, 1, size, file) == size;
+    if (file)
+        written = !fclose(file) && written;
+    if (written)
+        printf("picture: %s\n", to);
+    else
+        fprintf(stderr, "cannot write '%s': %s\n", to, strerror(errno));
+    free(data);
+    return written;
+}
+
 /* A session, with a model where one was given. */
 struct example_session {
     struct vaccel_session sess;

@@ -2,8 +2,8 @@
 /*
  * Copies an array of ints.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_arraycopy
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_arraycopy 1024
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_arraycopy
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_arraycopy 1024
  */
 #include "example.h"
 

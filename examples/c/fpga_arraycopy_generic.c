@@ -2,8 +2,8 @@
 /*
  * Copies an array of ints, with the generic form of the operation.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_arraycopy_generic
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_arraycopy_generic 1024
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_arraycopy_generic
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_arraycopy_generic 1024
  */
 #include "example.h"
 

@@ -2,8 +2,8 @@
 /*
  * Multiplies two square matrices.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_mmult
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_mmult 64
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_mmult
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_mmult 64
  */
 #include "example.h"
 

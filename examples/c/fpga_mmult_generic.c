@@ -2,8 +2,8 @@
 /*
  * Multiplies two square matrices, with the generic form of the operation.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_mmult_generic
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_mmult_generic 64
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_mmult_generic
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_mmult_generic 64
  */
 #include "example.h"
 

@@ -2,8 +2,8 @@
 /*
  * Adds and multiplies two arrays.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_parallel
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_parallel 1024
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_parallel
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_parallel 1024
  */
 #include "example.h"
 

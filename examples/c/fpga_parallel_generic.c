@@ -2,8 +2,8 @@
 /*
  * Adds and multiplies two arrays, with the generic form of the operation.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_parallel_generic
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_parallel_generic 1024
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_parallel_generic
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_parallel_generic 1024
  */
 #include "example.h"
 

@@ -2,8 +2,8 @@
 /*
  * Adds two arrays.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_vadd
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_vadd 1024
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_vadd
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_vadd 1024
  */
 #include "example.h"
 

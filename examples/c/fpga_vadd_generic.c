@@ -2,8 +2,8 @@
 /*
  * Adds two arrays, with the generic form of the operation.
  *
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_vadd_generic
- *     VACCEL_PLUGINS=libvaccel-opencl.so ./fpga_vadd_generic 1024
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_vadd_generic
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_vadd_generic 1024
  */
 #include "example.h"
 

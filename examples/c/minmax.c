@@ -2,7 +2,7 @@
 /*
  * Finds the smallest and the largest of some numbers, and clips all to thresholds.
  *
- *     VACCEL_PLUGINS=libvaccel-blas.so ./minmax 2 8 1 5.5 9 3
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./minmax 2 8 1 5.5 9 3
  */
 #include "minmax.h"
 

@@ -3,7 +3,7 @@
  * Finds the smallest and the largest of some numbers, and clips all to
  * thresholds, with the generic form of the operation.
  *
- *     VACCEL_PLUGINS=libvaccel-blas.so ./minmax_generic 2 8 1 5.5 9 3
+ *     VACCEL_PLUGINS=/path/to/plugin.so ./minmax_generic 2 8 1 5.5 9 3
  */
 #include "minmax.h"
 

@@ -5,7 +5,9 @@
  *
  * A picture is a whole JPEG or PNG file in memory. The model is the
  * VACCEL_RESOURCE_MODEL that is registered with the session, or else a default
- * of the plugin.
+ * of the plugin. An annotated picture is a file in the directory of the session
+ * and goes away with it; a path that does not fit into `out_imgname` is
+ * VACCEL_ERANGE.
  *
  * A plugin implements VACCEL_OP_IMAGE_* with functions of the same signatures.
  * All functions return VACCEL_OK; VACCEL_EINVAL for NULL or an empty picture;
