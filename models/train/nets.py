@@ -126,7 +126,7 @@ class Detector(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """[N, 3, 224, 224] -> [N, 11, 224, 224] scores; class 0 is the ground."""
+    """[N, 3, 224, 224] -> [N, 11, 112, 112] scores; class 0 is the ground."""
 
     reduce = 2
 
@@ -140,8 +140,7 @@ class Segmenter(nn.Module):
         return self.head(self.body(x))
 
     def forward(self, x):
-        small = self.from_small(F.avg_pool2d(x, self.reduce))
-        return F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.from_small(F.avg_pool2d(x, self.reduce))
 
 
 class PoseNet(nn.Module):
