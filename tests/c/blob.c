@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blobs: files and buffers. */
+/* Sizes of files have 64 bits on 32-bit machines too. */
+#define _FILE_OFFSET_BITS 64
 #include "tap.h"
 
 #include <sys/stat.h>
