@@ -68,8 +68,16 @@ impl Canvas {
     pub(crate) fn blend(&mut self, x: u32, y: u32, colour: Colour) {
         let x = i64::from(x);
         if let [pixel] = self.span(x, x + 1, i64::from(y)) {
-            for (value, colour) in pixel.iter_mut().zip(colour) {
-                *value = u8::midpoint(*value, colour);
+            mix(pixel, colour);
+        }
+    }
+
+    /// Mixes the pixels of a row, from its left end, half and half with colours.
+    pub(crate) fn blend_row(&mut self, y: u32, colours: impl Iterator<Item = Option<Colour>>) {
+        let row = self.span(0, i64::MAX, i64::from(y));
+        for (pixel, colour) in row.iter_mut().zip(colours) {
+            if let Some(colour) = colour {
+                mix(pixel, colour);
             }
         }
     }
@@ -118,5 +126,11 @@ impl Canvas {
             }
             x += advance;
         }
+    }
+}
+
+fn mix(pixel: &mut [u8; 3], colour: Colour) {
+    for (value, colour) in pixel.iter_mut().zip(colour) {
+        *value = u8::midpoint(*value, colour);
     }
 }

@@ -12,7 +12,7 @@ use zune_jpeg::JpegDecoder;
 
 use crate::error::{Error, Result};
 use crate::jpeg;
-use crate::picture::Picture;
+use crate::picture::{MAX_PIXELS, Picture};
 
 /// How large a picture may be; what is larger is refused before memory is taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,11 @@ impl Limits {
         if pixels == 0 {
             return Err(Error::Picture(format!("{width} x {height} has no pixels")));
         }
-        if width > self.side || height > self.side || pixels > self.pixels {
+        let most = self.pixels.min(MAX_PIXELS);
+        if width > self.side || height > self.side || pixels > most {
             return Err(Error::Picture(format!(
-                "{width} x {height} is too large, the limits are {} pixels a side and {} in all",
-                self.side, self.pixels
+                "{width} x {height} is too large, the limits are {} pixels a side and {most} in all",
+                self.side
             )));
         }
         Ok(())
@@ -91,7 +92,7 @@ fn format_of(encoded: &[u8]) -> Result<ImageFormat> {
             ..,
         ] => Ok(ImageFormat::WebP),
         [b'B', b'M', ..] => Ok(ImageFormat::Bmp),
-        [b'P', b'1'..=b'6', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => Ok(ImageFormat::Pnm),
+        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t' | b'#', ..] => Ok(ImageFormat::Pnm),
         [] => Err(Error::Picture("no data".to_owned())),
         _ => {
             let start = &encoded[..encoded.len().min(8)];

@@ -27,9 +27,9 @@ pub(crate) fn annotate(
     let mut canvas = Canvas::new(picture.clone());
     match layer {
         Layer::Classes(grid) => paint_classes(&mut canvas, grid, style),
-        Layer::Masks { masks, classes, .. } => {
-            for (mask, &class) in masks.iter().zip(classes) {
-                let colour = of_class(class);
+        Layer::Masks { masks, .. } => {
+            for mask in masks {
+                let colour = of_class(mask.class);
                 mask.for_each(|x, y| canvas.blend(x, y, colour));
             }
         }
@@ -95,11 +95,7 @@ fn paint_classes(canvas: &mut Canvas, grid: &ClassGrid, style: &OutputSection) {
     let colours: [Option<Colour>; 256] =
         std::array::from_fn(|class| is_painted(class, style).then(|| of_class(class)));
     for (y, row) in (0..).zip(grid.at_picture().chunks_exact(width as usize)) {
-        for (x, &class) in (0..).zip(row) {
-            if let Some(colour) = colours[usize::from(class)] {
-                canvas.blend(x, y, colour);
-            }
-        }
+        canvas.blend_row(y, row.iter().map(|&class| colours[usize::from(class)]));
     }
 }
 
@@ -107,19 +103,16 @@ fn paint_classes(canvas: &mut Canvas, grid: &ClassGrid, style: &OutputSection) {
 fn paint_depth(grid: &DepthGrid, style: &OutputSection) -> Picture {
     let colours = style.colormap.colours();
     let (min, max) = grid.range;
-    let step = if max > min {
-        255.0 / (f64::from(max) - f64::from(min))
-    } else {
-        0.0
-    };
+    // Halves, so that the range of two finite values is finite.
+    let range = max / 2.0 - min / 2.0;
+    let step = if range > 0.0 { 127.5 / range } else { 0.0 };
     let mut picture = Picture::black(grid.picture());
     let mut pixels = picture.rgb_mut().as_chunks_mut::<3>().0.iter_mut();
     grid.for_each_row(|row| {
-        for &value in row {
-            // Rows come in order, as many as the picture has.
-            let Some(pixel) = pixels.next() else { return };
+        // Rows come in order, as many as the picture has.
+        for (&value, pixel) in row.iter().zip(&mut pixels) {
             if value.is_finite() {
-                let index = ((f64::from(value) - f64::from(min)) * step).round() as u8;
+                let index = ((value - min) * step + 0.5) as u8; // saturates
                 *pixel = colours[usize::from(if style.inverse { index } else { 255 - index })];
             }
         }

@@ -163,7 +163,7 @@ fn image_size(text: Option<&str>, inputs: &[TensorShape]) -> Option<(u32, u32)> 
         return Some((u32::try_from(height).ok()?, u32::try_from(width).ok()?));
     }
     let dims = inputs.first()?.dims.as_slice();
-    let (height, width) = match (crate::pipeline::told_layout(dims), dims) {
+    let (height, width) = match (crate::pipeline::told_layout(dims, 3), dims) {
         (Some(Layout::Nhwc), &[_, height, width, _]) | (_, &[_, _, height, width]) => {
             (height?, width?)
         }

@@ -2,6 +2,10 @@
 
 use crate::error::{Error, Result};
 
+/// What is made of a picture has at most 8 bytes for each pixel, and a vector at most
+/// `isize::MAX` bytes: on 32 bit machines this is a number that a file can have.
+pub(crate) const MAX_PIXELS: u64 = isize::MAX as u64 / 8;
+
 /// Pixels of a picture: 8 bit RGB, row after row, origin top left.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -14,9 +18,16 @@ impl Picture {
     /// Takes pixels that are already decoded.
     ///
     /// # Errors
-    /// A width or height of zero, or `rgb` not exactly `3 * width * height` bytes long.
+    /// A width or height of zero, too many pixels for the address space, or `rgb` not exactly
+    /// `3 * width * height` bytes long.
     pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Result<Self> {
-        let wanted = u64::from(width) * u64::from(height) * 3;
+        let pixels = u64::from(width) * u64::from(height);
+        let wanted = pixels.saturating_mul(3);
+        if pixels > MAX_PIXELS {
+            return Err(Error::Picture(format!(
+                "{width} x {height} is more than the {MAX_PIXELS} pixels that memory can address"
+            )));
+        }
         if wanted == 0 || rgb.len() as u64 != wanted {
             return Err(Error::Picture(format!(
                 "{width} x {height} RGB pixels take {wanted} bytes and at least one pixel, got {} bytes",

@@ -85,7 +85,7 @@ impl Vision {
         let layout = description
             .input
             .layout
-            .or_else(|| told_layout(dims))
+            .or_else(|| told_layout(dims, description.input.channels.count()))
             .unwrap_or(Layout::Nchw);
         let size = input_size(&description, dims, layout)?;
         let preprocess = Preprocess::new(&description, size, layout, element);
@@ -259,13 +259,12 @@ fn pick_input<'a>(
     Ok(found)
 }
 
-/// The layout that a shape can have only, judged by where 1 or 3 channels are.
-pub(crate) fn told_layout(dims: &[Option<usize>]) -> Option<Layout> {
+/// The layout that a shape can only have, judged by where the channels are.
+pub(crate) fn told_layout(dims: &[Option<usize>], channels: usize) -> Option<Layout> {
     let &[.., first, _, last] = dims else {
         return None;
     };
-    let channels = |dim| matches!(dim, Some(1 | 3));
-    match (channels(first), channels(last)) {
+    match (first == Some(channels), last == Some(channels)) {
         (true, false) => Some(Layout::Nchw),
         (false, true) => Some(Layout::Nhwc),
         _ => None,

@@ -1,7 +1,7 @@
 //! Boxes.
 
 use super::nms::{self, Candidate};
-use super::{Scene, label};
+use super::{Scene, best, label};
 use crate::error::Result;
 use crate::geometry::Edges;
 use crate::result::{Bounds, Detection, Findings};
@@ -49,28 +49,21 @@ fn yolov8(scene: &Scene<'_>, tensor: TensorView<'_>) -> Result<Read> {
 /// Reads the box and class rows of a YOLOv8 head, whose `n` columns are candidates.
 pub(super) fn columns(scene: &Scene<'_>, data: &[f32], classes: usize, n: usize) -> Vec<Candidate> {
     let row = |index: usize| &data[index * n..(index + 1) * n];
-    // Row by row, so that the inner loop runs over memory in its order.
-    let mut best = vec![(f32::NEG_INFINITY, 0_usize); n];
-    for class in 0..classes {
-        for (best, &score) in best.iter_mut().zip(row(4 + class)) {
-            if score > best.0 {
-                *best = (score, class);
-            }
-        }
-    }
+    let (scores, winners) = best::over_planes(&data[4 * n..(4 + classes) * n], n);
     let threshold = scene.description.output.score_threshold;
     let (sx, sy) = scene.box_scale(Coordinates::Pixels);
     let (x, y, width, height) = (row(0), row(1), row(2), row(3));
-    let candidate = |(at, (score, class)): (usize, (f32, usize))| {
+    let candidate = |(at, (score, class)): (usize, (f32, u32))| {
         let edges = Edges::from_centre(x[at] * sx, y[at] * sy, width[at] * sx, height[at] * sy);
         accept(edges, score, threshold).then_some(Candidate {
             edges,
-            class,
+            class: class as usize,
             score,
             row: at,
         })
     };
-    best.into_iter().enumerate().filter_map(candidate).collect()
+    let best = scores.into_iter().zip(winners);
+    best.enumerate().filter_map(candidate).collect()
 }
 
 /// A box that is worth looking at; NaN anywhere is not.

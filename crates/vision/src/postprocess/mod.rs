@@ -1,14 +1,17 @@
 //! Output tensors become findings; one file for each task.
 
+mod best;
 mod classify;
 mod depth;
 mod detect;
+mod mask;
 mod nms;
 mod pose;
 mod segment;
 
 pub(crate) use depth::DepthGrid;
-pub(crate) use segment::{ClassGrid, Mask};
+pub(crate) use mask::Mask;
+pub(crate) use segment::ClassGrid;
 
 use crate::description::Description;
 use crate::error::{Error, Result};
@@ -37,8 +40,6 @@ pub(crate) enum Layer {
     Classes(ClassGrid),
     Masks {
         masks: Vec<Mask>,
-        /// Class of each mask.
-        classes: Vec<usize>,
         picture: (u32, u32),
     },
     Depth(DepthGrid),
@@ -53,12 +54,8 @@ impl Layer {
                 let (width, height) = grid.picture();
                 (width, height, MapData::U8(grid.at_picture()))
             }
-            Self::Masks {
-                masks,
-                classes,
-                picture,
-            } => {
-                let classes = segment::class_map(masks, classes, *picture)?;
+            Self::Masks { masks, picture } => {
+                let classes = mask::class_map(masks, *picture)?;
                 (picture.0, picture.1, MapData::U8(classes))
             }
             Self::Depth(grid) => {

@@ -1,15 +1,15 @@
 //! Class maps, and masks of single objects.
 
+use std::collections::BTreeMap;
+
+use super::mask::Mask;
 use super::nms::{self, Candidate};
-use super::{Layer, Planes, Scene, detect, label};
+use super::{Layer, Planes, Scene, best, detect, label};
 use crate::error::{Error, Result};
-use crate::geometry::{Axis, Tap};
-use crate::result::{Area, Detection, Findings, Object};
+use crate::geometry::Axis;
+use crate::result::{Area, Findings, Object};
 use crate::tensor::{TensorData, TensorView};
 use crate::words::Layout;
-
-/// What the map of a model of single objects has where no object is.
-const NO_OBJECT: u8 = 255;
 
 /// Class numbers as the model gave them, and how they lie over the picture.
 #[derive(Debug)]
@@ -131,29 +131,32 @@ fn arg_max(scores: &Planes<'_>, unseen: u8) -> Result<Vec<u8>> {
             class: i64::try_from(scores.count - 1).unwrap_or(i64::MAX),
         });
     }
-    let mut best = vec![(f32::NEG_INFINITY, unseen); scores.cells()];
-    let take = |best: &mut (f32, u8), score: f32, class: u8| {
-        if score > best.0 {
-            *best = (score, class);
-        }
-    };
-    match scores.layout {
+    Ok(match scores.layout {
         Layout::Nchw => {
-            for (class, plane) in (0..=u8::MAX).zip(scores.data.chunks_exact(scores.cells())) {
-                best.iter_mut()
-                    .zip(plane)
-                    .for_each(|(best, &score)| take(best, score, class));
-            }
+            let (values, classes) = best::over_planes(scores.data, scores.cells());
+            let seen = |value: f32| value > f32::NEG_INFINITY;
+            let best = values.into_iter().zip(classes);
+            // There are at most 256 classes, so the cast keeps the number.
+            best.map(|(value, class)| if seen(value) { class as u8 } else { unseen })
+                .collect()
         }
         Layout::Nhwc => {
-            for (best, cell) in best.iter_mut().zip(scores.data.chunks_exact(scores.count)) {
-                (0..=u8::MAX)
-                    .zip(cell)
-                    .for_each(|(class, &score)| take(best, score, class));
-            }
+            let of_cell = |cell: &[f32]| {
+                let mut best = (f32::NEG_INFINITY, unseen);
+                for (class, &score) in (0..=u8::MAX).zip(cell) {
+                    if score > best.0 {
+                        best = (score, class);
+                    }
+                }
+                best.1
+            };
+            scores
+                .data
+                .chunks_exact(scores.count)
+                .map(of_cell)
+                .collect()
         }
-    }
-    Ok(best.into_iter().map(|(_, class)| class).collect())
+    })
 }
 
 /// A class number that came as a floating point value; NaN counts as `unseen`.
@@ -185,112 +188,6 @@ fn areas(
     areas
 }
 
-/// The pixels of one object: where the score, interpolated between cells, is above zero.
-#[derive(Debug)]
-pub(crate) struct Mask {
-    /// First pixel, and the one after the last, of the box in the picture.
-    left: u32,
-    top: u32,
-    right: u32,
-    bottom: u32,
-    columns: Axis,
-    rows: Axis,
-    /// First column and row of cells that there are scores of.
-    origin: (usize, usize),
-    /// Number of columns of them.
-    width: usize,
-    /// Scores before the sigmoid; its 0.5 is their 0.
-    scores: Vec<f32>,
-}
-
-impl Mask {
-    /// Weighs the prototypes in the cells that the box needs.
-    fn new(
-        columns: Axis,
-        rows: Axis,
-        found: &Detection,
-        prototypes: &Planes<'_>,
-        weights: &[f32],
-    ) -> Self {
-        // The box was cut to the picture, so the casts cannot leave it.
-        let pixel = |edge: f32, most: u32| (edge.round() as u32).min(most);
-        let (left, top) = (
-            pixel(found.x, columns.picture),
-            pixel(found.y, rows.picture),
-        );
-        let right = pixel(found.x + found.width, columns.picture);
-        let bottom = pixel(found.y + found.height, rows.picture);
-        let needed = |axis: &Axis, from: u32, to: u32| {
-            let taps = || axis.linear(from, to).flatten();
-            let first = taps().map(|tap| tap.low).min().unwrap_or(0);
-            (
-                first,
-                taps()
-                    .map(|tap| tap.high + 1)
-                    .max()
-                    .unwrap_or(0)
-                    .saturating_sub(first),
-            )
-        };
-        let (x, width) = needed(&columns, left, right);
-        let (y, height) = needed(&rows, top, bottom);
-        let mut scores = vec![0.0; width * height];
-        for (prototype, &weight) in weights.iter().enumerate() {
-            for row in 0..height {
-                let start = (y + row) * prototypes.width + x;
-                let out = &mut scores[row * width..][..width];
-                match prototypes.layout {
-                    Layout::Nchw => {
-                        let values =
-                            &prototypes.data[prototype * prototypes.cells() + start..][..width];
-                        out.iter_mut()
-                            .zip(values)
-                            .for_each(|(out, value)| *out += weight * value);
-                    }
-                    Layout::Nhwc => {
-                        for (cell, out) in out.iter_mut().enumerate() {
-                            *out += weight * prototypes.get(prototype, start + cell);
-                        }
-                    }
-                }
-            }
-        }
-        Self {
-            left,
-            top,
-            right,
-            bottom,
-            columns,
-            rows,
-            origin: (x, y),
-            width,
-            scores,
-        }
-    }
-
-    /// Calls `take` with column and row of each pixel in the mask.
-    pub(crate) fn for_each(&self, mut take: impl FnMut(u32, u32)) {
-        let taps: Vec<Option<Tap>> = self.columns.linear(self.left, self.right).collect();
-        let mut blend = vec![0.0; self.width];
-        for (y, tap) in (self.top..).zip(self.rows.linear(self.top, self.bottom)) {
-            let Some(tap) = tap else { continue };
-            let row =
-                |index: usize| &self.scores[(index - self.origin.1) * self.width..][..self.width];
-            let pairs = row(tap.low).iter().zip(row(tap.high));
-            for (blend, (&low, &high)) in blend.iter_mut().zip(pairs) {
-                *blend = tap.mix(low, high);
-            }
-            for (x, tap) in (self.left..).zip(&taps) {
-                let Some(tap) = tap else { continue };
-                let (low, high) = (tap.low - self.origin.0, tap.high - self.origin.0);
-                if tap.mix(blend[low], blend[high]) > 0.0 {
-                    take(x, y);
-                }
-            }
-        }
-    }
-}
-
 /// Reads `[1, 4 + C + M, N]` and `[1, M, H, W]`.
 pub(super) fn read_yolov8(
     scene: &Scene<'_>,
@@ -316,32 +213,32 @@ pub(super) fn read_yolov8(
         scene.rows(prototypes.height),
     );
     let (mut objects, mut masks) = (Vec::new(), Vec::new());
+    // A pixel of several objects counts for the class of the best one.
+    let mut taken = vec![false; scene.picture.0 as usize * scene.picture.1 as usize];
+    let mut of_class = BTreeMap::new();
     for candidate in &kept {
         let Some(detection) = detect::detection(scene, &names, candidate) else {
             continue;
         };
         let weights = weights(data, candidate, 4 + classes, prototypes.count, n);
         let mask = Mask::new(columns, rows, &detection, &prototypes, &weights);
-        let mut pixels = 0;
-        mask.for_each(|_, _| pixels += 1);
+        let (mut pixels, mut fresh) = (0, 0);
+        mask.for_each(|x, y| {
+            let taken = &mut taken[y as usize * scene.picture.0 as usize + x as usize];
+            pixels += 1;
+            fresh += u64::from(!*taken);
+            *taken = true;
+        });
+        *of_class.entry(detection.index).or_insert(0) += fresh;
         objects.push(Object { detection, pixels });
         masks.push(mask);
     }
-    let classes: Vec<usize> = objects
-        .iter()
-        .map(|object| object.detection.index)
-        .collect();
     let findings = Findings::Segment {
-        classes: areas(
-            scene,
-            &names,
-            covered(&masks, &classes, scene.picture).into_iter(),
-        ),
+        classes: areas(scene, &names, of_class.into_iter()),
         objects,
     };
     let layer = Layer::Masks {
         masks,
-        classes,
         picture: scene.picture,
     };
     Ok((findings, layer))
@@ -352,44 +249,4 @@ fn weights(data: &[f32], candidate: &Candidate, first: usize, count: usize, n: u
     let weight = |index: usize| data[(first + index) * n + candidate.row];
     let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
     (0..count).map(|index| finite(weight(index))).collect()
-}
-
-/// Pixels of each class, each pixel counted once, for the best object that has it.
-fn covered(masks: &[Mask], classes: &[usize], (width, height): (u32, u32)) -> Vec<(usize, u64)> {
-    let mut taken = vec![false; width as usize * height as usize];
-    let mut counts = std::collections::BTreeMap::new();
-    for (mask, &class) in masks.iter().zip(classes) {
-        let mut pixels = 0;
-        mask.for_each(|x, y| {
-            let taken = &mut taken[y as usize * width as usize + x as usize];
-            pixels += u64::from(!*taken);
-            *taken = true;
-        });
-        *counts.entry(class).or_insert(0) += pixels;
-    }
-    counts.into_iter().collect()
-}
-
-/// The class of each pixel, of the best object that has it; `NO_OBJECT` where there is none.
-pub(super) fn class_map(
-    masks: &[Mask],
-    classes: &[usize],
-    (width, height): (u32, u32),
-) -> Result<Vec<u8>> {
-    let mut map = vec![NO_OBJECT; width as usize * height as usize];
-    for (mask, &class) in masks.iter().zip(classes) {
-        let class = u8::try_from(class)
-            .ok()
-            .filter(|&class| class != NO_OBJECT)
-            .ok_or_else(|| Error::ClassNumber {
-                class: i64::try_from(class).unwrap_or(i64::MAX),
-            })?;
-        mask.for_each(|x, y| {
-            let pixel = &mut map[y as usize * width as usize + x as usize];
-            if *pixel == NO_OBJECT {
-                *pixel = class;
-            }
-        });
-    }
-    Ok(map)
 }
