@@ -30,7 +30,7 @@ const STALL: Duration = Duration::from_secs(20);
 /// The slowest that a client may take a reply, bytes a second, beside [`STALL`].
 const SLOWEST: u64 = 1 << 20;
 /// How long operations that have no time left may still run after the client has gone.
-const LINGER: Duration = Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What all connections of a worker have in common.
 #[derive(Debug, Clone)]
@@ -326,7 +326,14 @@ impl Connection {
         let session = self.sessions.get(header.session)?;
         let (meta, payload) = message.parts_mut();
         let args = vaccel_wire::Args::decode(header, meta, &self.limits)?;
-        call.run(header, &args, payload, &session, &self.resources, &self.pool)?;
+        call.run(
+            header,
+            &args,
+            payload,
+            &session,
+            &self.resources,
+            &self.pool,
+        )?;
         let frame = call.reply(header, payload, buffer)?;
         self.send_result(header, &frame)
     }

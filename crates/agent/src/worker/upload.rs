@@ -61,7 +61,10 @@ struct Blob {
 
 #[derive(Debug)]
 enum Place {
-    File,
+    File {
+        /// It has been made.
+        exists: bool,
+    },
     Memory(Vec<u8>),
 }
 
@@ -97,7 +100,7 @@ impl Upload {
                 )));
             }
             let place = match head.type_ {
-                BLOB_FILE | BLOB_MAPPED => Place::File,
+                BLOB_FILE | BLOB_MAPPED => Place::File { exists: false },
                 // Grows with what arrives: a size alone reserves nothing.
                 BLOB_BUFFER => Place::Memory(Vec::new()),
                 other => {
@@ -114,11 +117,13 @@ impl Upload {
         // A folder is made of files, and a resource of either files or memory.
         let files = blobs
             .iter()
-            .filter(|b| matches!(b.place, Place::File))
+            .filter(|b| matches!(b.place, Place::File { .. }))
             .count();
         let as_files = files > 0 || begin.path_type == PATH_LOCAL_DIR;
         if as_files {
-            blobs.iter_mut().for_each(|blob| blob.place = Place::File);
+            blobs
+                .iter_mut()
+                .for_each(|blob| blob.place = Place::File { exists: false });
         }
         Ok(Self {
             kind,
@@ -172,11 +177,12 @@ impl Upload {
                 }
                 memory.extend_from_slice(bytes);
             }
-            Place::File => {
+            Place::File { exists } => {
                 let mut file = match self.open.take() {
                     Some((open, file)) if open == index => file,
-                    _ => open_file(self.folder.as_ref(), &blob.name, blob.written > 0)?,
+                    _ => open_file(self.folder.as_ref(), &blob.name, *exists)?,
                 };
+                *exists = true;
                 file.write_all(bytes)?;
                 self.open = Some((index, file));
             }
@@ -202,9 +208,11 @@ impl Upload {
         let Some(folder) = &self.folder else {
             return Ok((self.finish_in_memory()?, None));
         };
-        // Empty files have had no piece.
-        for blob in self.blobs.iter().filter(|blob| blob.size == 0) {
-            open_file(self.folder.as_ref(), &blob.name, false)?;
+        // Empty files may have had no piece.
+        for blob in &self.blobs {
+            if let Place::File { exists: false } = blob.place {
+                open_file(self.folder.as_ref(), &blob.name, false)?;
+            }
         }
         let path = |blob: &Blob| {
             folder
