@@ -191,27 +191,29 @@ unsafe impl Send for CBuffer {}
 unsafe impl Sync for CBuffer {}
 
 impl CBuffer {
-    /// `len` zero bytes, at least one of them allocated; `ENOMEM`.
+    /// `len` zero bytes; `ENOMEM`.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
         // SAFETY: calloc takes any numbers.
-        let at = unsafe { libc::calloc(len.max(1), 1) }.cast::<u8>();
-        Self::from_malloc(at, len)
+        Self::allocate(len, |len| unsafe { libc::calloc(len, 1) })
     }
 
     /// A copy of `bytes`; `ENOMEM`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self> {
         // SAFETY: malloc takes any number.
-        let at = unsafe { libc::malloc(bytes.len().max(1)) }.cast::<u8>();
-        let buffer = Self::from_malloc(at, bytes.len())?;
+        let buffer = Self::allocate(bytes.len(), |len| unsafe { libc::malloc(len) })?;
         // SAFETY: freshly allocated with that length, so disjoint.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.at, bytes.len()) };
         Ok(buffer)
     }
 
-    fn from_malloc(at: *mut u8, len: usize) -> Result<Self> {
-        if at.is_null() || len > isize::MAX as usize {
-            // SAFETY: null or from malloc just now.
-            unsafe { libc::free(at.cast()) };
+    /// At least one byte is allocated, so that the address is never null.
+    fn allocate(len: usize, f: impl FnOnce(usize) -> *mut libc::c_void) -> Result<Self> {
+        let at = if len <= isize::MAX as usize {
+            f(len.max(1)).cast::<u8>()
+        } else {
+            std::ptr::null_mut()
+        };
+        if at.is_null() {
             return Err(crate::err!(ENOMEM, "no memory for {len} bytes"));
         }
         Ok(Self { at, len })

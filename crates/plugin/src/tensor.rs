@@ -240,7 +240,15 @@ impl<'a> TensorOut<'a> {
                 bytes.len()
             );
         }
-        self.room(dtype, shape, bytes.len())?.copy_from_slice(bytes);
+        let size = bytes.len();
+        let written = Written { dtype, shape, size };
+        if let Target::Library(buffer) = &mut self.target {
+            check_wanted(self.wanted, dtype, self.name.as_deref())?;
+            *buffer = Some(CBuffer::copy_of(bytes)?);
+            self.state = State::Written(written);
+            return Ok(());
+        }
+        self.room(written)?.copy_from_slice(bytes);
         Ok(())
     }
 
@@ -253,8 +261,8 @@ impl<'a> TensorOut<'a> {
     /// memory are zero. Errors as [`write`](Self::write).
     pub fn reserve(&mut self, dtype: Dtype, shape: &[i64]) -> Result<&mut [u8]> {
         let shape = Shape::new(shape)?;
-        let needed = self.needed(dtype, &shape)?;
-        self.room(dtype, shape, needed)
+        let size = self.needed(dtype, &shape)?;
+        self.room(Written { dtype, shape, size })
     }
 
     /// [`reserve`](Self::reserve) for numbers. Also `EINVAL` when the caller's
@@ -337,36 +345,26 @@ impl<'a> TensorOut<'a> {
         })
     }
 
-    fn room(&mut self, dtype: Dtype, shape: Shape, size: usize) -> Result<&mut [u8]> {
-        if let Some(wanted) = self.wanted
-            && wanted != dtype
-        {
-            crate::bail!(
-                EINVAL,
-                "{} is {dtype}, but the caller asked for {wanted}",
-                self.label()
-            );
-        }
-        let written = Written { dtype, shape, size };
-        let label = match &self.target {
-            Target::Caller(buffer) if buffer.len() < size => self.label(),
-            _ => String::new(),
-        };
+    fn room(&mut self, written: Written) -> Result<&mut [u8]> {
+        let name = self.name.as_deref();
+        check_wanted(self.wanted, written.dtype, name)?;
         match &mut self.target {
             Target::Caller(buffer) => {
                 let capacity = buffer.len();
-                let Some(room) = buffer.get_mut(..size) else {
+                let Some(room) = buffer.get_mut(..written.size) else {
                     self.state = State::TooSmall(written);
                     return Err(crate::err!(
                         ERANGE,
-                        "{label} needs {size} bytes, but its buffer has {capacity}"
+                        "{} needs {} bytes, but its buffer has {capacity}",
+                        label("output", name),
+                        written.size
                     ));
                 };
                 self.state = State::Written(written);
                 Ok(room)
             }
             Target::Library(buffer) => {
-                let buffer = buffer.insert(CBuffer::zeroed(size)?);
+                let buffer = buffer.insert(CBuffer::zeroed(written.size)?);
                 self.state = State::Written(written);
                 Ok(buffer.bytes_mut())
             }
@@ -375,6 +373,17 @@ impl<'a> TensorOut<'a> {
 
     fn label(&self) -> String {
         label("output", self.name())
+    }
+}
+
+fn check_wanted(wanted: Option<Dtype>, dtype: Dtype, name: Option<&str>) -> Result<()> {
+    match wanted {
+        Some(wanted) if wanted != dtype => Err(crate::err!(
+            EINVAL,
+            "{} is {dtype}, but the caller asked for {wanted}",
+            label("output", name)
+        )),
+        _ => Ok(()),
     }
 }
 
