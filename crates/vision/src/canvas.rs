@@ -16,7 +16,7 @@ impl Canvas {
         let shorter = picture.width().min(picture.height());
         Self {
             picture,
-            thickness: (shorter / 320).max(1),
+            thickness: (shorter / 240).max(1),
         }
     }
 

@@ -55,6 +55,9 @@ impl Limits {
 /// Grey, CMYK, 16 bit and palette pixels become 8 bit RGB; transparency is dropped.
 /// A picture is turned as its EXIF orientation says.
 ///
+/// A JPEG file must have its end marker. Damage before it that leaves valid codes is not
+/// detectable, and decodes as far as it goes.
+///
 /// # Errors
 /// Another kind of file, a picture over the limits, damaged or truncated data.
 pub fn decode(encoded: &[u8], limits: &Limits) -> Result<Picture> {
@@ -139,11 +142,14 @@ fn decode_jpeg(encoded: &[u8], limits: &Limits) -> Result<Picture> {
     ) {
         return Err(bad(&"neither grey, colour nor CMYK"));
     }
+    let (width, height) = (frame.width, frame.height);
+    if decoder.dimensions() != Some((width as usize, height as usize)) {
+        return Err(bad(&"its headers contradict each other"));
+    }
     let strict = decoder.options().set_strict_mode(true);
     decoder.set_options(strict);
     let rgb = decoder.decode().map_err(|e| bad(&e))?;
 
-    let (width, height) = (frame.width, frame.height);
     let picture = Picture::new(width, height, rgb)?;
     match frame.orientation {
         None | Some(Orientation::NoTransforms) => Ok(picture),

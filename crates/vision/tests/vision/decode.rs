@@ -309,3 +309,23 @@ fn too_large_pictures_are_refused_by_what_their_header_says() {
     assert!(decode(&file, &limits(19, 200)).is_err());
     assert!(decode(&file, &limits(20, 199)).is_err());
 }
+
+#[test]
+fn a_second_frame_header_does_not_slip_past_the_limits() {
+    let small = jpeg_header(8, 8);
+    let mut file = jpeg_header(16000, 16000);
+    let scan = file
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xda])
+        .unwrap();
+    file.splice(scan..scan, small[2..15].iter().copied());
+    for limits in [
+        Limits::default(),
+        Limits {
+            side: 20_000,
+            pixels: 1000,
+        },
+    ] {
+        assert!(decode(&file, &limits).is_err());
+    }
+}
