@@ -24,6 +24,8 @@ pub struct Library {
     handle: Option<libloading::os::unix::Library>,
     /// What was given to the dynamic linker.
     path: PathBuf,
+    /// What messages call it.
+    name: String,
     /// The file in memory that it was loaded from.
     memory: Option<OwnedFd>,
 }
@@ -41,6 +43,7 @@ impl Library {
             Ok(handle) => Ok(Self {
                 handle: Some(handle),
                 path: path.to_owned(),
+                name: path.to_string_lossy().into_owned(),
                 memory: None,
             }),
             Err(e) => Err(not_opened(path, &e)),
@@ -56,6 +59,7 @@ impl Library {
             Error::new(e.code(), format!("from memory: {text}"))
         })?;
         library.memory = Some(file);
+        name.clone_into(&mut library.name);
         Ok(library)
     }
 
@@ -72,9 +76,10 @@ impl Library {
         let function = function.map_err(|e| {
             err!(
                 ENOENT,
-                "library `{}` has no function `{}`: {e}",
-                self.path.display(),
-                symbol.to_string_lossy()
+                "library `{}` has no function `{}`: {}",
+                self.name,
+                symbol.to_string_lossy(),
+                linker_words(&e)
             )
         })?;
         // SAFETY: the caller's own lists, with their lengths.
@@ -120,8 +125,19 @@ fn not_opened(path: &Path, e: &libloading::Error) -> Error {
     };
     Error::new(
         code,
-        format!("cannot load library `{}`: {e}", path.display()),
+        format!(
+            "cannot load library `{}`: {}",
+            path.display(),
+            linker_words(e)
+        ),
     )
+}
+
+/// What `dlerror` said: the error's own text is no more than "dlopen failed".
+fn linker_words(e: &libloading::Error) -> String {
+    use std::error::Error as _;
+    e.source()
+        .map_or_else(|| e.to_string(), ToString::to_string)
 }
 
 /// A file in memory that nobody can change any more, whoever holds it.
@@ -134,4 +150,24 @@ fn sealed_file(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
     let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     fcntl_add_seals(&file, seals).map_err(|e| io(e.into()))?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn errors_have_the_name_and_the_words_of_the_linker() {
+        let open = |path: &str| Library::open(Path::new(path), libc::RTLD_NOW).unwrap_err();
+        let e = open("libnosuch.so");
+        assert_eq!(e.code(), code::ELIBBAD);
+        assert!(e.message().contains("cannot open shared object"), "{e}");
+        assert_eq!(open("/nonexistent/lib.so").code(), code::ENOENT);
+        let e = Library::from_memory("sent.so", b"no library at all", libc::RTLD_NOW);
+        let e = e.unwrap_err();
+        assert_eq!(e.code(), code::ELIBBAD);
+        assert!(e.message().contains("`sent.so`"), "{e}");
+        assert!(!e.message().contains("/proc/self/fd"), "{e}");
+    }
 }
