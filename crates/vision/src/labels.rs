@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// A label file longer than this is not one.
 const MAX_BYTES: u64 = 4 << 20;
 
-// The names are those of torchvision's `models/_meta.py` (BSD-3-Clause).
+// The names are those of torchvision's `models/_meta.py`; its licence lies beside them.
 const IMAGENET: &str = include_str!("labels/imagenet.txt");
 const COCO: &str = include_str!("labels/coco.txt");
 const VOC: &str = include_str!("labels/voc.txt");
