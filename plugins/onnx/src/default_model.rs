@@ -82,7 +82,9 @@ impl DefaultModels {
                 files.push((path.to_owned(), item.identity()?));
             }
         }
-        let model = Arc::new(OnnxModel::new(cache.get(&source)?, threads::available())?);
+        let network = cache.get(&source)?;
+        network.require_exact()?;
+        let model = Arc::new(OnnxModel::new(network, threads::available())?);
         *slot = Some(Loaded {
             files,
             model: Arc::clone(&model),

@@ -31,6 +31,7 @@ impl Onnx {
         for resource in session.resources(ResourceType::Model)? {
             let loaded = session.model_or_load(&resource, || {
                 let network = self.cache.get(&Source::of_resource(&resource)?)?;
+                network.require_exact()?;
                 Ok(Box::new(OnnxModel::new(network, threads::available())?))
             });
             match loaded.and_then(|model| check_task(&model, task).map(|()| model)) {

@@ -5,10 +5,12 @@
 //! `docs/model-description.md`). README.md lists what it can and cannot do.
 
 mod cache;
+mod deep_stack;
 mod default_model;
 mod describe;
 mod dtype;
 mod format;
+mod graph;
 mod header;
 mod image;
 mod model;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use vaccel_plugin::abi::plugin::{PLUGIN_CPU, PLUGIN_GENERIC, PLUGIN_SOFTWARE, PluginType};
 use vaccel_plugin::{
     Classified, Description, Model, ModelSource, Op, Options, Picture, Plugin, Result, Session,
+    bail,
 };
 use vaccel_vision::Task;
 
@@ -98,11 +101,19 @@ impl Plugin for Onnx {
         source: &ModelSource<'_>,
         options: &Options,
     ) -> Result<Box<dyn Model>> {
-        options.expect_only(&["threads"])?;
+        options.expect_only(&["threads", "approximate"])?;
         let threads = options
             .get_parsed("threads")?
             .unwrap_or_else(threads::available);
+        let approximate = match options.get("approximate") {
+            None | Some("0" | "false") => false,
+            Some("1" | "true" | "") => true,
+            Some(other) => bail!(EINVAL, "option `approximate`: `{other}` is not 0 or 1"),
+        };
         let network = self.cache.get(&Source::of_resource(&source.resource())?)?;
+        if !approximate {
+            network.require_exact()?;
+        }
         Ok(Box::new(OnnxModel::new(network, threads)?))
     }
 

@@ -9,6 +9,7 @@ use vaccel_plugin::{
     Dtype, Model, ModelInfo, Result, TensorInfo, TensorOut, TensorView, bail, err, find_tensor,
 };
 
+use crate::deep_stack::with_stack_for;
 use crate::dtype::{from_engine, of_output, to_engine};
 use crate::network::{Network, Slot};
 use crate::{threads, virtual_tensor};
@@ -52,13 +53,15 @@ impl OnnxModel {
     ) -> Result<Vec<Value>> {
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.pool)));
         let run = || self.network.graph.run(inputs, outputs, Some(options));
+        let deep = || with_stack_for(self.network.depth, run);
         let name = &self.network.name;
-        match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(values)) => Ok(values),
-            Ok(Err(e)) if e.kind() == RunErrorKind::PlanningError => {
+        match catch_unwind(AssertUnwindSafe(deep)) {
+            Ok(Ok(Ok(values))) => Ok(values),
+            Ok(Ok(Err(e))) if e.kind() == RunErrorKind::PlanningError => {
                 Err(err!(EINVAL, "{name} cannot be run: {e}"))
             }
-            Ok(Err(e)) => Err(err!(EINVAL, "{name}: {e}")),
+            Ok(Ok(Err(e))) => Err(err!(EINVAL, "{name}: {e}")),
+            Ok(Err(no_thread)) => Err(no_thread),
             Err(_) => Err(err!(
                 EINVAL,
                 "{name}: the engine gave up on these inputs (their shapes, or a damaged file)"
@@ -247,6 +250,7 @@ impl OnnxModel {
             "parameters": header.parameters,
             "threads": self.threads,
             "properties": header.metadata,
+            "differs": self.network.differing(),
         });
         match &self.network.vision {
             Ok(Some(vision)) => {

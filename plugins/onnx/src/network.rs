@@ -3,13 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use rten::{LoadErrorKind, Model, ModelOptions, NodeId};
+use rten::{Dimension, LoadErrorKind, Model, ModelOptions, NodeId};
 use vaccel_plugin::abi::model::TENSOR_MAX_RANK;
 use vaccel_plugin::{Dtype, Error, Result, TensorInfo, bail, err};
 use vaccel_vision::{Description, ElementType, TensorShape, Vision};
 
+use crate::deep_stack::with_stack_for;
 use crate::dtype::Elem;
 use crate::format;
+use crate::graph::{MAX_ELEMENTS, Survey};
 use crate::header::{Header, Port};
 use crate::source::{Identity, Item, Source};
 
@@ -24,6 +26,10 @@ pub(crate) struct Network {
     pub(crate) outputs: Vec<Slot>,
     /// How it takes pictures, where it is described.
     pub(crate) vision: Result<Option<Vision>>,
+    /// Longest row of nodes.
+    pub(crate) depth: usize,
+    /// Operators whose results differ from the standard's, and how.
+    differing: Vec<&'static str>,
     /// Files with weights, as they were when they were read.
     external: Vec<(PathBuf, Identity)>,
 }
@@ -53,16 +59,22 @@ impl Network {
         let bytes = source.model.bytes()?;
         format::require_onnx(&bytes, &name)?;
         let header = Header::read(&bytes, &name)?;
-        let mut options = ModelOptions::with_all_ops();
+        let survey = Survey::of(&bytes, &name)?;
+        let depth = survey.depth;
+        let differing = survey.differing.into_iter().collect();
+        let values: Vec<String> = survey.values.into_iter().map(str::to_owned).collect();
+        let mut weights = Vec::new();
         let mut external = Vec::new();
         for file in &header.external {
             let item = source.external(file)?;
             if let Some(path) = item.path() {
                 external.push((path.to_owned(), item.identity()?));
             }
-            options.external_data(file, item.bytes()?.into_owned());
+            weights.push((file.as_str(), item.bytes()?.into_owned()));
         }
-        let graph = parse(&options, bytes.into_owned(), &name)?;
+        let bytes = bytes.into_owned();
+        let graph = with_stack_for(depth, || parse(bytes, weights, &name))??;
+        check_sizes(&graph, &values, &name)?;
         let slots = |ports: &[Port], kind, must| -> Result<Vec<Slot>> {
             let slot = |port: &Port| Slot::new(port, kind, must, &graph);
             let slots = ports.iter().map(slot).collect::<Result<_>>();
@@ -78,6 +90,8 @@ impl Network {
             inputs,
             outputs,
             vision,
+            depth,
+            differing,
             external,
         })
     }
@@ -87,6 +101,28 @@ impl Network {
         self.external
             .iter()
             .all(|(path, then)| Item::file(path).identity().is_ok_and(|now| now == *then))
+    }
+
+    /// Operators whose results differ from the standard's, and how.
+    pub(crate) fn differing(&self) -> &[&'static str] {
+        &self.differing
+    }
+
+    /// Refuses a model with operators that give other results here than elsewhere.
+    ///
+    /// # Errors
+    /// `ENOTSUP` with the operators and the way to run it all the same.
+    pub(crate) fn require_exact(&self) -> Result<()> {
+        if self.differing.is_empty() {
+            return Ok(());
+        }
+        Err(err!(
+            ENOTSUP,
+            "{}: in this backend, {}; use another ONNX backend, or load it with the option \
+             approximate=1 if that does not matter",
+            self.name,
+            self.differing.join(", and ")
+        ))
     }
 
     /// How it takes pictures.
@@ -108,7 +144,11 @@ impl Network {
 }
 
 /// Gives the bytes to the engine, which takes an interest in nothing but good files.
-fn parse(options: &ModelOptions, bytes: Vec<u8>, name: &str) -> Result<Model> {
+fn parse(bytes: Vec<u8>, weights: Vec<(&str, Vec<u8>)>, name: &str) -> Result<Model> {
+    let mut options = ModelOptions::with_all_ops();
+    for (file, bytes) in weights {
+        options.external_data(file, bytes);
+    }
     let loaded = catch_unwind(AssertUnwindSafe(|| options.load(bytes)));
     let error = match loaded {
         Ok(Ok(graph)) => return Ok(graph),
@@ -125,6 +165,31 @@ fn parse(options: &ModelOptions, bytes: Vec<u8>, name: &str) -> Result<Model> {
         ),
         _ => err!(EINVAL, "{name} cannot be loaded: {error}"),
     })
+}
+
+/// Refuses tensors beyond all measure, as far as their shapes are known before a run:
+/// the engine ends the process when there is no memory for them.
+fn check_sizes(graph: &Model, values: &[String], name: &str) -> Result<()> {
+    for value in values {
+        let info = graph
+            .find_node(value)
+            .and_then(|node| graph.node_info(node));
+        let Some(dims) = info.and_then(|info| info.shape()) else {
+            continue;
+        };
+        let count = dims.iter().try_fold(1_u64, |count, dim| match dim {
+            Dimension::Fixed(length) => Some(count.saturating_mul(*length as u64)),
+            Dimension::Symbolic(_) => None,
+        });
+        if count.is_some_and(|count| count > MAX_ELEMENTS) {
+            bail!(
+                ERANGE,
+                "{name} makes a tensor of {} elements (`{value}`), more than {MAX_ELEMENTS}",
+                count.unwrap_or_default()
+            );
+        }
+    }
+    Ok(())
 }
 
 impl Slot {

@@ -258,7 +258,7 @@ fn many_sessions_share_one_copy_and_a_changed_file_is_read_anew() {
     // 8 MiB of weights, so that copies would show.
     let folder = tempfile::tempdir().unwrap();
     let (model, weights) = (folder.path().join("m.onnx"), folder.path().join("big.data"));
-    support::write_big_model(&model, "big.data", 2 << 20);
+    support::builder::write_big_model(&model, "big.data", 2 << 20);
     fs::write(&weights, vec![0_u8; 8 << 20]).unwrap();
     let open = || {
         let mut session = Session::new();

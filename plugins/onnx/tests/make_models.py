@@ -105,6 +105,30 @@ def shapes():
          save_as_external_data=True, location="external.onnx.data", size_threshold=0)
 
 
+def hostile():
+    """Small files that ask for what no machine has."""
+    huge = constant("s", np.int64([1 << 20, 1 << 20]))
+    x, y = [value("x", T.FLOAT, [1])], [value("y", T.FLOAT, None)]
+    save("huge-fill", [h.make_node("ConstantOfShape", ["s"], ["y"])], x, y, [huge])
+    save("huge-tile", [h.make_node("Expand", ["x", "s"], ["y"])], x, y, [huge])
+    save("huge-range", [h.make_node("Range", ["a", "b", "c"], ["y"])], x, y,
+         [constant("a", np.float32(0)), constant("b", np.float32(1e12)), constant("c", np.float32(0.01))])
+    save("huge-resize", [h.make_node("Resize", ["p", "", "f"], ["y"], mode="nearest")],
+         [value("p", T.FLOAT, [1, 1, 8, 8])], y, [constant("f", np.float32([1, 1, 1e5, 1e5]))])
+    save("huge-random", [h.make_node("RandomNormal", [], ["y"], shape=[1 << 20, 1 << 20])], x, y)
+    save("circle", [h.make_node("Add", ["x", "b"], ["a"]), h.make_node("Neg", ["a"], ["b"]),
+                    h.make_node("Identity", ["a"], ["y"])], x, y)
+
+
+def differing():
+    """Operators whose results differ from the standard's in this backend."""
+    save("resize-cubic", [h.make_node("Resize", ["x", "", "f"], ["y"], mode="cubic")],
+         [value("x", T.FLOAT, [1, 1, 4, 4])], [value("y", T.FLOAT, None)],
+         [constant("f", np.float32([1, 1, 2, 2]))])
+    save("sign", [h.make_node("Sign", ["x"], ["y"])],
+         [value("x", T.FLOAT, ["N"])], [value("y", T.FLOAT, ["N"])])
+
+
 def head(name, outputs, metadata=None, height=32, width=32, element=T.FLOAT):
     """A model whose answer does not depend on the picture: constants, plus 0 x the input."""
     nodes = []
@@ -173,4 +197,6 @@ if __name__ == "__main__":
     DATA.mkdir(exist_ok=True)
     types()
     shapes()
+    hostile()
+    differing()
     heads()

@@ -33,7 +33,7 @@ fn every_declared_type_goes_in_and_comes_out_as_declared() {
             bytes = bytes.iter().map(|b| b * 0x3f).rev().collect();
         }
         let x = Tensor::new("x", dtype, &[2, 2], &bytes);
-        let y = session.run(0, &[x.clone()], &["y"]).unwrap();
+        let y = session.run(0, std::slice::from_ref(&x), &["y"]).unwrap();
         assert_eq!((y[0].dtype, &y[0].shape), (dtype, &vec![2, 2]));
         assert_eq!(y[0].bytes, bytes, "{dtype}");
     }
@@ -282,6 +282,28 @@ fn models_that_this_backend_cannot_run_are_refused_with_the_reason() {
         );
         let (code, _) = session.run(0, &[], &[]).unwrap_err();
         assert_eq!(code, ENOENT, "nothing is loaded");
+    }
+}
+
+#[test]
+fn operators_with_other_results_are_refused_unless_the_caller_says_it_does_not_matter() {
+    for (name, reason) in [
+        (
+            "resize-cubic.onnx",
+            "Resize in cubic mode interpolates linearly",
+        ),
+        ("sign.onnx", "Sign of 0.0 is 1"),
+    ] {
+        let mut session = Session::new();
+        session.add_files(&[&data(name)]);
+        let (code, text) = session.load(0, "").unwrap_err();
+        assert_eq!(code, ENOTSUP);
+        assert!(
+            text.contains(reason) && text.contains("approximate=1"),
+            "{text}"
+        );
+        session.load(0, "approximate=1").unwrap();
+        assert_eq!(session.info(0).unwrap().metadata["differs"][0], reason);
     }
 }
 

@@ -4,6 +4,7 @@
 //! the plugin looks up by name: the list of a session's resources and the last error.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod builder;
 pub mod npz;
 
 use std::cell::RefCell;
@@ -494,69 +495,4 @@ unsafe impl Send for Sent {}
 pub fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-/// Writes `y = w[x]` with `w` of so many f32 in a file of its own.
-pub fn write_big_model(path: &Path, weights: &str, count: u64) {
-    let number = |out: &mut Vec<u8>, mut n: u64| {
-        while n >= 0x80 {
-            out.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        out.push(n as u8);
-    };
-    let bytes = |field: u8, content: &[u8]| {
-        let mut out = vec![field << 3 | 2];
-        number(&mut out, content.len() as u64);
-        out.extend_from_slice(content);
-        out
-    };
-    let int = |field: u8, n: u64| {
-        let mut out = vec![field << 3];
-        number(&mut out, n);
-        out
-    };
-    let entry = |key: &str, value: &str| {
-        bytes(
-            13,
-            &[bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat(),
-        )
-    };
-    let tensor = [
-        int(1, count),
-        int(2, 1),
-        bytes(8, b"w"),
-        entry("location", weights),
-        entry("offset", "0"),
-        entry("length", &(4 * count).to_string()),
-        int(14, 1),
-    ]
-    .concat();
-    let port = |name: &str, elem: u64| {
-        let shape = bytes(2, &bytes(1, &int(1, 1)));
-        let tensor = bytes(1, &[int(1, elem), shape].concat());
-        [bytes(1, name.as_bytes()), bytes(2, &tensor)].concat()
-    };
-    let node = [
-        bytes(1, b"w"),
-        bytes(1, b"x"),
-        bytes(2, b"y"),
-        bytes(4, b"Gather"),
-    ]
-    .concat();
-    let graph = [
-        bytes(1, &node),
-        bytes(2, b"big"),
-        bytes(5, &tensor),
-        bytes(11, &port("x", 7)),
-        bytes(12, &port("y", 1)),
-    ]
-    .concat();
-    let model = [
-        int(1, 8),
-        bytes(8, &[bytes(1, b""), int(2, 17)].concat()),
-        bytes(7, &graph),
-    ]
-    .concat();
-    std::fs::write(path, model).unwrap();
 }
