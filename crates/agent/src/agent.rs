@@ -113,8 +113,17 @@ fn recipe(options: &Options) -> Result<Recipe> {
         Isolation::Connection => "connection",
         Isolation::Shared => "shared",
     };
+    // Workers run in a folder of their own.
+    let plugins = options
+        .plugins()
+        .iter()
+        .map(|plugin| match plugin.contains('/') {
+            true => absolute(plugin),
+            false => Ok(plugin.clone()),
+        })
+        .collect::<Result<Vec<_>>>()?;
     let mut arguments: Vec<OsString> = [
-        ("--plugins", options.plugins().join(",")),
+        ("--plugins", plugins.join(",")),
         ("--isolation", isolation.to_owned()),
         ("--max-in-flight", options.max_in_flight.to_string()),
         ("--deadline", format!("{}ms", options.deadline.as_millis())),
@@ -128,13 +137,21 @@ fn recipe(options: &Options) -> Result<Recipe> {
     if options.json {
         arguments.push("--json".into());
     }
-    let library = library_settings(&options.vaccel_config);
+    let mut library = options.vaccel_config.clone();
+    library.log_file = library.log_file.as_deref().map(absolute).transpose()?;
+    let library = library_settings(&library);
     if !library.is_empty() {
         arguments.extend(["--vaccel-config".into(), library.into()]);
     }
     let mut set_env = vec![("VACCEL_BOOTSTRAP_ENABLED".to_owned(), "0".into())];
-    if let Some(models) = &options.models {
-        set_env.push(("VACCEL_MODELS".to_owned(), absolute_list(models)?.into()));
+    let plugin_path = std::env::var("VACCEL_PLUGIN_PATH").ok();
+    for (name, folders) in [
+        ("VACCEL_MODELS", &options.models),
+        ("VACCEL_PLUGIN_PATH", &plugin_path),
+    ] {
+        if let Some(folders) = folders {
+            set_env.push((name.to_owned(), absolute_list(folders)?.into()));
+        }
     }
     Ok(Recipe {
         program,
@@ -165,19 +182,18 @@ fn library_settings(config: &VaccelConfig) -> String {
         .join(",")
 }
 
-/// Folders of a list as absolute paths: workers run in a folder of their own.
+fn absolute(path: &str) -> Result<String> {
+    let path = std::path::absolute(path)
+        .with_context(|| format!("cannot make {path} an absolute path"))?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
+}
+
+/// Folders of a list as absolute paths.
 fn absolute_list(list: &str) -> Result<String> {
-    let folders = list
-        .split(':')
-        .filter(|folder| !folder.is_empty())
-        .map(|folder| {
-            let path = std::path::absolute(folder)
-                .with_context(|| format!("cannot make {folder} an absolute path"))?;
-            path.into_os_string()
-                .into_string()
-                .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let folders = list.split(':').filter(|folder| !folder.is_empty());
+    let folders = folders.map(absolute).collect::<Result<Vec<_>>>()?;
     Ok(folders.join(":"))
 }
 

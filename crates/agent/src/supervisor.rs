@@ -137,8 +137,9 @@ impl Supervisor {
             ready(&self.listeners)?;
         }
         while self.draining.is_none() || !self.workers.is_empty() {
-            self.refill();
+            // Who waits is served before anything that takes time.
             self.assign();
+            self.refill();
             self.turn(true)?;
         }
         Ok(())

@@ -102,8 +102,7 @@ pub fn bootstrap_with(config: &Config) -> Result<()> {
 /// when it is loaded already; what its start returns.
 pub fn load_plugin(name: &str) -> Result<()> {
     let library = Library::get()?;
-    let text =
-        CString::new(name).map_err(|_| Error::invalid("the name contains a zero byte"))?;
+    let text = CString::new(name).map_err(|_| Error::invalid("the name contains a zero byte"))?;
     // SAFETY: the name outlives the call.
     let code = unsafe { (library.functions().plugin_load)(text.as_ptr()) };
     library.check(&format!("cannot load the plugin `{name}`"), code)
