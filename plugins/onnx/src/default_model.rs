@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vaccel_plugin::{Result, err};
+use vaccel_plugin::{Resource, Result, err};
 use vaccel_vision::{Description, Task};
 
 use crate::cache::Cache;
@@ -95,6 +95,32 @@ impl DefaultModels {
 
 fn index(task: Task) -> usize {
     TASKS.iter().position(|t| *t == task).unwrap_or(0)
+}
+
+/// The files of a resource; those of the default model when all the resource
+/// holds is a description that names a task and no file.
+///
+/// # Errors
+/// As [`Source::of_resource`]; `ENOENT` when there is no default model.
+pub(crate) fn source_of<'a>(resource: &Resource<'a>) -> Result<Source<'a>> {
+    let Some(task) = task_alone(resource) else {
+        return Source::of_resource(resource);
+    };
+    let folders = folders();
+    match Description::locate_default(task, &folders) {
+        Some(description) => Source::of_description(&description),
+        None => Err(none_found(task, &folders)),
+    }
+}
+
+fn task_alone(resource: &Resource<'_>) -> Option<Task> {
+    let [blob] = &resource.blobs()[..] else {
+        return None;
+    };
+    if !blob.name()?.ends_with(".toml") {
+        return None;
+    }
+    Description::task_alone(std::str::from_utf8(&blob.bytes().ok()?).ok()?)
 }
 
 /// Description of the default model of a task, if there is one.

@@ -7,7 +7,7 @@ use vaccel_plugin::{Error, Model, Picture, ResourceType, Result, Session, bail, 
 use vaccel_vision::{Answer, Task};
 
 use crate::model::OnnxModel;
-use crate::source::Source;
+use crate::default_model::source_of;
 use crate::{Onnx, threads, virtual_tensor};
 
 impl Onnx {
@@ -30,7 +30,7 @@ impl Onnx {
         let mut refused: Option<Error> = None;
         for resource in session.resources(ResourceType::Model)? {
             let loaded = session.model_or_load(&resource, || {
-                let network = self.cache.get(&Source::of_resource(&resource)?)?;
+                let network = self.cache.get(&source_of(&resource)?)?;
                 network.require_exact()?;
                 Ok(Box::new(OnnxModel::new(network, threads::available())?))
             });

@@ -32,10 +32,9 @@ use vaccel_plugin::{
 use vaccel_vision::Task;
 
 use crate::cache::Cache;
-use crate::default_model::DefaultModels;
+use crate::default_model::{DefaultModels, source_of};
 use crate::model::OnnxModel;
 use crate::pictures::Pictures;
-use crate::source::Source;
 
 /// The plugin.
 #[derive(Default)]
@@ -110,7 +109,7 @@ impl Plugin for Onnx {
             Some("1" | "true" | "") => true,
             Some(other) => bail!(EINVAL, "option `approximate`: `{other}` is not 0 or 1"),
         };
-        let network = self.cache.get(&Source::of_resource(&source.resource())?)?;
+        let network = self.cache.get(&source_of(&source.resource())?)?;
         if !approximate {
             network.require_exact()?;
         }

@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use rten::{Dimension, LoadErrorKind, Model, ModelOptions, NodeId};
+use rten::{Dimension, LoadError, LoadErrorKind, Model, ModelOptions, NodeId, ShapeInferenceMode};
 use vaccel_plugin::abi::model::TENSOR_MAX_RANK;
-use vaccel_plugin::{Dtype, Error, Result, TensorInfo, bail, err};
+use vaccel_plugin::{Dtype, Error, Result, TensorInfo, bail, err, log};
 use vaccel_vision::{Description, ElementType, TensorShape, Vision};
 
 use crate::deep_stack::with_stack_for;
@@ -73,7 +73,7 @@ impl Network {
             weights.push((file.as_str(), item.bytes()?.into_owned()));
         }
         let bytes = bytes.into_owned();
-        let graph = with_stack_for(depth, || parse(bytes, weights, &name))??;
+        let graph = with_stack_for(depth, || parse(bytes, source, weights))??;
         check_sizes(&graph, &values, &name)?;
         let slots = |ports: &[Port], kind, must| -> Result<Vec<Slot>> {
             let slot = |port: &Port| Slot::new(port, kind, must, &graph);
@@ -143,28 +143,63 @@ impl Network {
     }
 }
 
-/// Gives the bytes to the engine, which takes an interest in nothing but good files.
-fn parse(bytes: Vec<u8>, weights: Vec<(&str, Vec<u8>)>, name: &str) -> Result<Model> {
+/// Gives the model to the engine.
+///
+/// The engine's inference of shapes and its optimisations stumble over a few sound
+/// models, which then run without them.
+fn parse(bytes: Vec<u8>, source: &Source, weights: Vec<(&str, Vec<u8>)>) -> Result<Model> {
+    let name = &source.model.name;
     let mut options = ModelOptions::with_all_ops();
     for (file, bytes) in weights {
         options.external_data(file, bytes);
     }
-    let loaded = catch_unwind(AssertUnwindSafe(|| options.load(bytes)));
-    let error = match loaded {
-        Ok(Ok(graph)) => return Ok(graph),
-        Ok(Err(error)) => error,
-        Err(_) => bail!(
-            EINVAL,
-            "{name} is damaged: its graph makes no sense to the engine"
+    let mut bytes = Some(bytes);
+    let mut first = None;
+    for (optimise, infer) in [
+        (true, ShapeInferenceMode::On),
+        (true, ShapeInferenceMode::Off),
+        (false, ShapeInferenceMode::Off),
+    ] {
+        options.enable_optimization(optimise).shape_inference(infer);
+        let bytes = match bytes.take() {
+            Some(bytes) => bytes,
+            None => source.model.bytes()?.into_owned(),
+        };
+        let (error, final_) = match catch_unwind(AssertUnwindSafe(|| options.load(bytes))) {
+            Ok(Ok(graph)) => return Ok(graph),
+            Ok(Err(e)) => load_error(&e, name),
+            Err(_) => (
+                err!(
+                    EINVAL,
+                    "{name} cannot be loaded: the engine gave up on its graph"
+                ),
+                false,
+            ),
+        };
+        let first = first.get_or_insert(error);
+        if final_ {
+            return Err(first.clone());
+        }
+        log::debug!("{}", first.message());
+    }
+    Err(first.unwrap_or_else(|| err!(EINVAL, "{name} cannot be loaded")))
+}
+
+/// What the engine says, and whether that is its last word.
+fn load_error(error: &LoadError, name: &str) -> (Error, bool) {
+    match error.kind() {
+        LoadErrorKind::OperatorInvalid => (
+            err!(
+                ENOTSUP,
+                "{name}: {error}; the README of the onnx plugin lists what there is"
+            ),
+            true,
         ),
-    };
-    Err(match error.kind() {
-        LoadErrorKind::OperatorInvalid => err!(
-            ENOTSUP,
-            "{name}: {error}; the README of the onnx plugin lists what there is"
-        ),
-        _ => err!(EINVAL, "{name} cannot be loaded: {error}"),
-    })
+        LoadErrorKind::OptimizeError | LoadErrorKind::ShapeInferenceFailed => {
+            (err!(EINVAL, "{name} cannot be loaded: {error}"), false)
+        }
+        _ => (err!(EINVAL, "{name} cannot be loaded: {error}"), true),
+    }
 }
 
 /// Refuses tensors beyond all measure, as far as their shapes are known before a run:
