@@ -230,6 +230,26 @@ impl FromStr for Description {
 }
 
 impl Description {
+    /// The task of a text that names a task and nothing to do it with: one
+    /// `[model]` table without `file`. Such a description stands for the backend's
+    /// own model of the task.
+    #[must_use]
+    pub fn task_alone(text: &str) -> Option<Task> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Alone {
+            model: Model,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Model {
+            #[serde(default, rename = "name")]
+            _name: String,
+            task: Task,
+        }
+        Some(toml::from_str::<Alone>(text).ok()?.model.task)
+    }
+
     /// Reads and checks a description from memory; `file` is what errors call it.
     ///
     /// A label file is not read: give its text to [`set_labels`](Self::set_labels).

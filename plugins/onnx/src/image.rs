@@ -6,8 +6,8 @@ use std::sync::Arc;
 use vaccel_plugin::{Error, Model, Picture, ResourceType, Result, Session, bail, err};
 use vaccel_vision::{Answer, Task};
 
-use crate::model::OnnxModel;
 use crate::default_model::source_of;
+use crate::model::OnnxModel;
 use crate::{Onnx, threads, virtual_tensor};
 
 impl Onnx {
