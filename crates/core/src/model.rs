@@ -1,6 +1,5 @@
 //! Models through the neutral interface: named tensors of any type.
 
-use crate::plugin::{self, Plugin};
 use crate::ptr::Ptr;
 use crate::{Result, alloc, err, fail, get, op, ptr, resource};
 use std::ffi::{CStr, c_char, c_void};
@@ -13,27 +12,15 @@ use vaccel_abi::plugin::vaccel_plugin_ext;
 use vaccel_abi::resource::{RESOURCE_MODEL, vaccel_resource};
 use vaccel_abi::session::vaccel_session;
 
-/// The plugin of a session and one slot of its extension table.
+/// One slot of the extension table of the plugin that serves a session.
 fn slot<F>(
     sess: Ptr<vaccel_session>,
     op: OpType,
     pick: impl Fn(&vaccel_plugin_ext) -> Option<F>,
 ) -> Result<F> {
-    let found = own_plugin(sess).and_then(|plugin| pick(plugin.ext()));
-    found.ok_or_else(|| op::missing(sess, op))
-}
-
-fn own_plugin(sess: Ptr<vaccel_session>) -> Option<&'static Plugin> {
-    if get!(sess.id) <= 0 {
-        return None;
-    }
-    plugin::by_raw(get!(sess.plugin))
-}
-
-/// True when the session's plugin offers an operation of the extension table.
-#[must_use]
-pub fn offers(sess: Ptr<vaccel_session>, op: OpType) -> bool {
-    own_plugin(sess).is_some_and(|plugin| op::offered_by(plugin, op))
+    op::serving(sess, op)
+        .and_then(|plugin| pick(plugin.ext()))
+        .ok_or_else(|| op::missing(sess, op))
 }
 
 fn call(sess: Ptr<vaccel_session>, op: OpType, function: impl FnOnce() -> i32) -> Result {

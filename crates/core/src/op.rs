@@ -1,14 +1,14 @@
 //! Calling the operations of plugins.
 //!
 //! The way to a plugin is a few loads: the session's plugin, its slot, its
-//! function. Whatever is wrong is found out in functions marked cold.
+//! function. What is rarer, another plugin or an error, is found in functions marked cold.
 
 use crate::ptr::Ptr;
 use crate::{Error, Result, err, flags, get, log_debug, plugin, prof, runtime};
 use std::ffi::c_void;
 use vaccel_abi::error as code;
 use vaccel_abi::log::SLOG_DEBUG;
-use vaccel_abi::op::{OP_MAX, OpType};
+use vaccel_abi::op::OpType;
 use vaccel_abi::session::vaccel_session;
 use vaccel_abi::table;
 
@@ -37,18 +37,52 @@ pub fn function(sess: Ptr<vaccel_session>, op: OpType) -> Result<*mut c_void> {
             }
         }
     }
-    Err(missing(sess, op))
+    elsewhere(sess, op)
 }
 
-/// True when the session's plugin offers an operation below `OP_MAX`.
+/// The function of another plugin that serves the session's operation.
+#[cold]
+#[inline(never)]
+fn elsewhere(sess: Ptr<vaccel_session>, op: OpType) -> Result<*mut c_void> {
+    let Some(plugin) = serving(sess, op) else {
+        return Err(missing(sess, op));
+    };
+    // SAFETY: a loaded plugin that offers the operation; see `function`.
+    Ok(unsafe { (*(*plugin.raw()).ops[op as usize]).func })
+}
+
+/// The plugin that serves an operation of a session: the session's own where it
+/// offers it; else, for a local session, the first other backend that does.
+///
+/// Only plugins with an extension table are taken as "other": those made for the
+/// C library may count on sessions being their own.
+#[must_use]
+pub fn serving(sess: Ptr<vaccel_session>, op: OpType) -> Option<&'static plugin::Plugin> {
+    if get!(sess.id) <= 0 {
+        return None;
+    }
+    let own = plugin::by_raw(get!(sess.plugin))?;
+    if offered_by(own, op) {
+        return Some(own);
+    }
+    if own.is_transport() {
+        return None;
+    }
+    plugin::all()
+        .into_iter()
+        .find(|other| is_backend_of_ours(other) && offered_by(other, op))
+}
+
+/// True for a loaded backend with an extension table.
+#[must_use]
+pub fn is_backend_of_ours(plugin: &plugin::Plugin) -> bool {
+    plugin.is_loaded() && !plugin.is_transport() && plugin.ext().size != 0
+}
+
+/// True when an operation of the session is served.
 #[must_use]
 pub fn offers(sess: Ptr<vaccel_session>, op: OpType) -> bool {
-    let plugin = get!(sess.plugin);
-    if get!(sess.id) <= 0 || plugin.is_null() || op >= OP_MAX {
-        return false;
-    }
-    // SAFETY: as in `function`.
-    unsafe { !(*plugin).ops[op as usize].is_null() }
+    serving(sess, op).is_some()
 }
 
 /// Name of an operation for messages.
@@ -120,7 +154,7 @@ pub fn result(sess: Ptr<vaccel_session>, op: OpType, returned: i32) -> Result {
 #[cold]
 #[inline(never)]
 fn failed(sess: Ptr<vaccel_session>, op: OpType, returned: i32) -> Error {
-    match plugin::by_raw(get!(sess.plugin)) {
+    match serving(sess, op) {
         Some(plugin) => plugin.error(name(op), returned),
         None => err!(EIO, "{}: the plugin failed with {returned}", name(op)),
     }

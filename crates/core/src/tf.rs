@@ -105,7 +105,7 @@ pub fn load(
     status: Option<Ptr<vaccel_tf_status>>,
 ) -> Result {
     begin(status);
-    if !op::offers(sess, OP_TF_MODEL_LOAD) && model::offers(sess, OP_MODEL_LOAD) {
+    if !op::offers(sess, OP_TF_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
         return report(status, model::load(sess, res, None));
     }
     resource::require(sess, res, RESOURCE_MODEL).or_else(|e| report(status, Err(e)))?;
@@ -122,7 +122,7 @@ pub fn unload(
     status: Option<Ptr<vaccel_tf_status>>,
 ) -> Result {
     begin(status);
-    if !op::offers(sess, OP_TF_MODEL_UNLOAD) && model::offers(sess, OP_MODEL_UNLOAD) {
+    if !op::offers(sess, OP_TF_MODEL_UNLOAD) && op::offers(sess, OP_MODEL_UNLOAD) {
         return report(status, model::unload(sess, res));
     }
     resource::require(sess, res, RESOURCE_MODEL).or_else(|e| report(status, Err(e)))?;
@@ -180,7 +180,7 @@ pub unsafe fn run(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>, run: Run
         Ok(inputs) => inputs,
         Err(e) => return report(run.status, Err(e)),
     };
-    if !op::offers(sess, OP_TF_MODEL_RUN) && model::offers(sess, OP_MODEL_RUN) {
+    if !op::offers(sess, OP_TF_MODEL_RUN) && op::offers(sess, OP_MODEL_RUN) {
         // SAFETY: the contract of this function.
         let result = unsafe { run_view(sess, res, &inputs, run) };
         return report(run.status, result);

@@ -18,7 +18,7 @@ use vaccel_abi::tensor::{vaccel_torch_buffer, vaccel_torch_tensor};
 /// `EINVAL` for a resource that is no model, `EPERM` when it is not registered,
 /// `ENOTSUP` when the plugin has no models; those of the plugin.
 pub fn load(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result {
-    if !op::offers(sess, OP_TORCH_MODEL_LOAD) && model::offers(sess, OP_MODEL_LOAD) {
+    if !op::offers(sess, OP_TORCH_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
         return model::load(sess, res, None);
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
@@ -50,7 +50,7 @@ pub unsafe fn run(
         );
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
-    if !op::offers(sess, OP_TORCH_MODEL_RUN) && model::offers(sess, OP_MODEL_RUN) {
+    if !op::offers(sess, OP_TORCH_MODEL_RUN) && op::offers(sess, OP_MODEL_RUN) {
         // SAFETY: the contract of this function.
         return unsafe { view::run(sess, res, &list, outputs, nr_outputs, &Names::default()) };
     }
