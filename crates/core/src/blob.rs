@@ -1,8 +1,9 @@
 //! Blobs: the files and buffers that resources consist of.
 
+use crate::alloc::Block;
 use crate::ptr::Ptr;
 use crate::{Error, Result, alloc, err, fail, get, get_bool, lock, log_warn, ptr, set};
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd;
@@ -104,16 +105,16 @@ pub fn init_from_buf(
         fail!(EINVAL, "a blob needs data");
     }
     let name = file_name(naming)?;
-    let c_name = alloc::string_from(name.as_bytes())?;
+    let name = name.into_raw();
     set!(blob.type_ = BLOB_BUFFER);
-    set!(blob.name = c_name);
+    set!(blob.name = name);
     set!(blob.data = data.cast_mut());
     set!(blob.size = size);
     let Some(folder) = naming.folder else {
         set!(blob.data_owned = owned);
         return Ok(());
     };
-    let result = write_file(blob, as_path(folder), &name).and_then(|()| {
+    let result = write_file(blob, as_path(folder), name).and_then(|()| {
         set!(blob.data = std::ptr::null_mut());
         set!(blob.type_ = BLOB_FILE);
         read(blob)
@@ -151,16 +152,17 @@ pub fn persist(blob: Ptr<vaccel_blob>, naming: Naming<'_>) -> Result {
         name: naming.name.or(own),
         ..naming
     })?;
-    write_file(blob, as_path(folder), &name)
+    write_file(blob, as_path(folder), name.as_ptr())
 }
 
 /// Writes the data to a new file and sets path and `path_owned`.
-fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result {
+fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: *const c_char) -> Result {
     let data = get!(blob.data);
     if data.is_null() {
         fail!(EINVAL, "the blob has no data");
     }
-    let path = folder.join(name);
+    // SAFETY: made by `file_name`.
+    let path = folder.join(as_path(unsafe { CStr::from_ptr(name) }));
     // SAFETY: a blob in memory has `size` bytes at `data`.
     let bytes = unsafe { std::slice::from_raw_parts(data, get!(blob.size)) };
     let written = std::fs::OpenOptions::new()
@@ -183,47 +185,54 @@ fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result {
     Ok(())
 }
 
-/// A plain file name: no folder in it, nothing special.
+/// The plain file name that a blob gets, malloc'ed: no folder in it, nothing
+/// special.
 ///
 /// # Errors
-/// `EINVAL` for an empty name, `.`, `..`, and names with `/`; `ENAMETOOLONG`.
-pub fn check_name(name: &str) -> Result {
-    if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-        fail!(EINVAL, "`{name}` is not a plain file name");
+/// `EINVAL` for an empty name, `.`, `..`, and names with `/`; `ENAMETOOLONG`;
+/// `ENOMEM`.
+fn file_name(naming: Naming<'_>) -> Result<Block<c_char>> {
+    let given = naming.name.map_or(&b"file"[..], CStr::to_bytes);
+    if given.is_empty() || given == b"." || given == b".." || given.contains(&b'/') {
+        fail!(
+            EINVAL,
+            "`{}` is not a plain file name",
+            String::from_utf8_lossy(given)
+        );
     }
-    if name.len() > 255 {
+    let ending = if naming.randomize || naming.name.is_none() {
+        &suffix()[..]
+    } else {
+        &[]
+    };
+    if given.len() + ending.len() > 255 {
         fail!(ENAMETOOLONG, "the file name is longer than 255 bytes");
     }
-    Ok(())
-}
-
-fn file_name(naming: Naming<'_>) -> Result<String> {
-    let mut name = match naming.name {
-        Some(name) => match name.to_str() {
-            Ok(name) => name.to_owned(),
-            Err(_) => fail!(EINVAL, "the file name {name:?} is not UTF-8"),
-        },
-        None => "file".to_owned(),
-    };
-    check_name(&name)?;
-    if naming.randomize || naming.name.is_none() {
-        name.push('_');
-        name.extend(suffix().map(char::from));
-        check_name(&name)?;
+    let name = alloc::array::<c_char>(given.len() + ending.len() + 1)?;
+    // SAFETY: room for both parts and the zero; freed unless handed on.
+    unsafe {
+        name.cast::<u8>()
+            .copy_from_nonoverlapping(given.as_ptr(), given.len());
+        let rest = name.cast::<u8>().add(given.len());
+        rest.copy_from_nonoverlapping(ending.as_ptr(), ending.len());
+        rest.add(ending.len()).write(0);
+        Ok(Block::from_raw(name))
     }
-    Ok(name)
 }
 
-/// Six characters that no other blob of this process has; files are created
+/// `_` and six characters that no other blob of this process has; files are created
 /// exclusively in private folders, so they need not be hard to guess.
-fn suffix() -> [u8; 6] {
+fn suffix() -> [u8; 7] {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Multiplying by an odd number permutes the 30-bit numbers.
     let mut n = NEXT
         .fetch_add(1, Ordering::Relaxed)
         .wrapping_mul(0x2545_f491);
-    std::array::from_fn(|_| {
+    std::array::from_fn(|i| {
+        if i == 0 {
+            return b'_';
+        }
         let letter = LETTERS[(n % 32) as usize];
         n /= 32;
         letter

@@ -1,9 +1,11 @@
 //! Registering resources with sessions.
 
+use crate::plugin::Plugin;
 use crate::ptr::Ptr;
-use crate::resource::{self, Files, Slot};
+use crate::resource::{self, Slot};
 use crate::{
-    Error, Result, alloc, blob, err, fail, get, lock, log_debug, ptr, rundir, runtime, session, set,
+    Error, Result, alloc, blob, err, fail, get, lock, log_debug, op, plugin, ptr, rundir, runtime,
+    session, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -14,7 +16,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vaccel_abi::blob::{BLOB_BUFFER, vaccel_blob};
 use vaccel_abi::plugin::ResourceFn;
-use vaccel_abi::resource::{PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_REMOTE_FILE, vaccel_resource};
+use vaccel_abi::resource::{
+    PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_REMOTE_FILE, RESOURCE_MODEL, vaccel_resource,
+};
 use vaccel_abi::session::vaccel_session;
 
 /// Most files that a folder may hold, and deepest nesting.
@@ -172,7 +176,27 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
             return Err(plugin.error("unregistering a resource", result));
         }
     }
+    if let Some(own) = plugin
+        && class == RESOURCE_MODEL as usize
+        && !own.is_transport()
+    {
+        forget_elsewhere(own, res, sess);
+    }
     Ok(())
+}
+
+/// Takes a model back from the other backends: they may have served operations
+/// of the session, and keep what they loaded by numbers that are used again.
+fn forget_elsewhere(own: &Plugin, res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) {
+    for other in plugin::all() {
+        if !std::ptr::eq(other, own)
+            && op::is_backend_of_ours(other)
+            && let Some(callback) = other.info().resource_unregister
+        {
+            // SAFETY: a function of a loaded plugin, called with a live resource and session.
+            let _ = unsafe { callback(res.as_ptr(), sess.as_ptr()) };
+        }
+    }
 }
 
 /// `vaccel_resource_sync`: brings a buffer up to date with the remote side. In a
@@ -184,7 +208,7 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
 pub fn sync(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
     resource::require(sess, res, get!(res.type_))?;
     let s = session::slot(sess)?;
-    match resource::blobs(res).first() {
+    match resource::blobs(res).next() {
         None => fail!(EINVAL, "resource {} has no data", get!(res.id)),
         Some(blob) if get!(blob.type_) != BLOB_BUFFER => {
             fail!(
@@ -222,10 +246,13 @@ pub fn sync(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
 /// Makes the blobs of a resource before its first registration; `mapped`: their
 /// content is needed, because it goes to another machine.
 fn prepare(res: Ptr<vaccel_resource>, r: &Slot, mapped: bool) -> Result {
-    let mut files = lock(&r.files);
-    if !files.prepared {
+    if !mapped && r.prepared.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let _guard = lock(&r.sealed);
+    if !r.prepared.load(Ordering::Acquire) {
         match get!(res.path_type) {
-            PATH_LOCAL_FILE | PATH_LOCAL_DIR => load(res, &mut files)?,
+            PATH_LOCAL_FILE | PATH_LOCAL_DIR => load(res, r)?,
             PATH_REMOTE_FILE if mapped => return Ok(()),
             PATH_REMOTE_FILE => fail!(
                 ENOTSUP,
@@ -249,7 +276,7 @@ fn prepare(res: Ptr<vaccel_resource>, r: &Slot, mapped: bool) -> Result {
     Ok(())
 }
 
-fn load(res: Ptr<vaccel_resource>, files: &mut Files) -> Result {
+fn load(res: Ptr<vaccel_resource>, r: &Slot) -> Result {
     let mut list: Vec<PathBuf> = Vec::new();
     for path in resource::paths(res) {
         let path = rundir::as_path(path);
@@ -286,7 +313,7 @@ fn load(res: Ptr<vaccel_resource>, files: &mut Files) -> Result {
     }
     set!(res.blobs = blobs);
     set!(res.nr_blobs = list.len());
-    files.prepared = true;
+    r.prepared.store(true, Ordering::Release);
     Ok(())
 }
 
@@ -328,16 +355,12 @@ fn walk(folder: &Path, depth: usize, list: &mut Vec<PathBuf>) -> Result {
 /// library.
 ///
 /// # Errors
-/// `EINVAL` when there are no blobs; those of the file system.
+/// Those of the file system.
 pub fn make_loadable(res: Ptr<vaccel_resource>) -> Result {
     static GENERATION: AtomicU64 = AtomicU64::new(0);
     let r = resource::slot(res)?;
-    let mut files = lock(&r.files);
-    let blobs = resource::blobs(res);
-    if blobs.is_empty() {
-        fail!(EINVAL, "library resource {} has no files", get!(res.id));
-    }
-    for blob in blobs {
+    let mut sealed = lock(&r.sealed);
+    for blob in resource::blobs(res) {
         if get!(blob.type_) != BLOB_BUFFER || !get!(blob.path).is_null() {
             continue;
         }
@@ -348,7 +371,7 @@ pub fn make_loadable(res: Ptr<vaccel_resource>) -> Result {
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
         let unique = format!("{generation}.{}", name.to_string_lossy());
         match seal(blob, rundir::as_path(&folder), &unique) {
-            Ok(fd) => files.sealed.push(fd),
+            Ok(fd) => sealed.push(fd),
             Err(e) => {
                 log_debug!("no sealed file in memory ({e}); writing the library to a file");
                 let unique = std::ffi::CString::new(unique)
@@ -396,7 +419,7 @@ fn seal(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result<std::os::fd
 /// # Errors
 /// `EINVAL` when there is none.
 pub fn library_path<'a>(res: Ptr<vaccel_resource>) -> Result<&'a CStr> {
-    let first = resource::blobs(res).into_iter().next();
+    let first = resource::blobs(res).next();
     // SAFETY: the path of an initialised blob is a C string or null.
     let path = first.and_then(|blob| unsafe { ptr::optional_text(get!(blob.path)) });
     path.filter(|p| !p.is_empty())

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use vaccel_abi::blob::vaccel_blob;
 use vaccel_abi::resource::{
     PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_MAX, PATH_REMOTE_FILE, PathType, RESOURCE_DATA,
@@ -32,18 +32,13 @@ pub(crate) struct Slot {
     pub(crate) resource: AtomicPtr<vaccel_resource>,
     /// Numbers of the sessions it is registered with.
     pub(crate) sessions: Mutex<OrderedSet>,
-    pub(crate) files: Mutex<Files>,
+    /// The blobs are there.
+    pub(crate) prepared: AtomicBool,
+    /// Sealed files in memory that blobs of a library point at. Held while files
+    /// of the resource are made.
+    pub(crate) sealed: Mutex<Vec<OwnedFd>>,
     marker: Marker,
     entry: Marker,
-}
-
-/// Files that belong to a resource; locked while they are made.
-#[derive(Default)]
-pub(crate) struct Files {
-    /// The blobs are there.
-    pub(crate) prepared: bool,
-    /// Sealed files in memory that blobs of a library point at.
-    pub(crate) sealed: Vec<OwnedFd>,
 }
 
 static RESOURCES: Slab<Slot> = Slab::new();
@@ -252,7 +247,7 @@ pub fn init_from_buf(
         // SAFETY: room for one.
         unsafe { list.write(made) };
         set!(res.nr_blobs = 1);
-        lock(&slot.files).prepared = true;
+        slot.prepared.store(true, Ordering::Release);
         Ok(())
     })
 }
@@ -278,7 +273,7 @@ pub fn init_from_blobs(
             // SAFETY: room for as many as there are blobs.
             unsafe { list.add(i).write(copy) };
         }
-        lock(&slot.files).prepared = true;
+        slot.prepared.store(true, Ordering::Release);
         Ok(())
     })
 }
@@ -298,17 +293,15 @@ pub(crate) fn make_rundir(res: Ptr<vaccel_resource>, id: vaccel_id_t) -> Result<
 }
 
 /// The blobs of a resource.
-pub(crate) fn blobs(res: Ptr<vaccel_resource>) -> Vec<Ptr<vaccel_blob>> {
-    let (list, count) = (get!(res.blobs), get!(res.nr_blobs));
-    if list.is_null() {
-        return Vec::new();
-    }
+pub(crate) fn blobs(res: Ptr<vaccel_resource>) -> impl Iterator<Item = Ptr<vaccel_blob>> {
+    let list = get!(res.blobs);
+    let count = if list.is_null() {
+        0
+    } else {
+        get!(res.nr_blobs)
+    };
     // SAFETY: as many pointers as the resource says, each null or a live blob.
-    unsafe {
-        (0..count)
-            .filter_map(|i| Ptr::new(list.add(i).read(), "blob").ok())
-            .collect()
-    }
+    (0..count).filter_map(move |i| unsafe { Ptr::new(list.add(i).read(), "blob") }.ok())
 }
 
 /// The paths of a resource.
@@ -342,7 +335,8 @@ fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
         alloc::free(get!(res.paths));
         alloc::free(get!(res.rundir));
     }
-    *lock(&slot.files) = Files::default();
+    slot.prepared.store(false, Ordering::Release);
+    lock(&slot.sealed).clear();
 }
 
 /// `vaccel_resource_release`: takes it from all sessions and frees what it holds.

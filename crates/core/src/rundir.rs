@@ -6,6 +6,8 @@ use std::fs::DirBuilder;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Longest path of a run folder: what is made inside must fit a session's field.
 const MAX: usize = 3072;
@@ -15,6 +17,24 @@ const MAX: usize = 3072;
 pub struct Rundir {
     path: CString,
     owner: u32,
+    forks: u32,
+}
+
+/// How often this process and its ancestors were made by fork.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Makes sure that [`FORKS`] counts: asking the kernel for the process each time
+/// would cost more than the rest of opening a session.
+fn count_forks() {
+    extern "C" fn child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    static ONCE: Once = Once::new();
+    // SAFETY: the handler does nothing but an atomic addition, and lives as long
+    // as this library, which is never unloaded.
+    ONCE.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(child));
+    });
 }
 
 impl Rundir {
@@ -25,6 +45,7 @@ impl Rundir {
     /// # Errors
     /// The error of the last place, with the list of all.
     pub fn create() -> Result<Self> {
+        count_forks();
         // SAFETY: no preconditions.
         let uid = unsafe { libc::getuid() };
         let folder = |name| {
@@ -102,6 +123,7 @@ impl Rundir {
             None => Ok(Self {
                 path,
                 owner: std::process::id(),
+                forks: FORKS.load(Ordering::Relaxed),
             }),
         }
     }
@@ -115,12 +137,13 @@ impl Rundir {
     /// False in a child made by fork: the folder is its parent's.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.owner == std::process::id()
+        self.forks == FORKS.load(Ordering::Relaxed)
     }
 
     /// Removes the folder and what is in it. Links are removed, not followed.
     pub fn remove(&self) {
-        if !self.is_ours() {
+        // A child made without fork handlers must not remove it either.
+        if !self.is_ours() || self.owner != std::process::id() {
             return;
         }
         remove_all(as_path(&self.path));
