@@ -21,7 +21,7 @@
 use crate::address::Address;
 use crate::error::{CallError, ConnectError, ReadError, SendError};
 use crate::handshake::{self, Granted};
-use crate::outputs::{Outputs, checked, deliver};
+use crate::outputs::{Outputs, PlaceError, checked, deliver};
 use crate::reader::FrameReader;
 use crate::sys::{self, Piece, Ready};
 use crate::table::{Meaning, Table};
@@ -293,6 +293,13 @@ impl Connection {
         CallError::Reply(Arc::clone(&self.address), text.into())
     }
 
+    fn no_place(&self, error: PlaceError) -> CallError {
+        match error {
+            PlaceError::Misfit(text) => self.misfit(text),
+            PlaceError::NoMemory(bytes) => CallError::NoMemory(bytes),
+        }
+    }
+
     /// Finds a place for a request, waiting for one when all are taken.
     fn enter(&self, deadline: Instant, timeout: Duration) -> Result<u64, CallError> {
         let mut table = self.lock();
@@ -536,7 +543,7 @@ impl Connection {
             }
         }
         for arg in args.writes() {
-            let to = checked(&arg, outputs).map_err(|text| self.misfit(text))?;
+            let to = checked(&arg, outputs).map_err(|e| self.no_place(e))?;
             if !arg.range.is_empty() {
                 add(gap.as_mut_ptr(), arg.range.start - end);
                 add(to.at, arg.range.len());
@@ -575,11 +582,11 @@ impl Connection {
             .map_err(|e| self.misfit(e.to_string()))?;
         let status = header.status();
         if status != 0 {
-            if header.nr_write != 0 {
-                self.check(header, expected)?;
-            }
             let message = args.message(payload);
-            outputs.failed(status, &args, payload);
+            // None is usual; another number is nothing to learn from.
+            if header.nr_write == expected.nr_write {
+                outputs.failed(status, &args, payload);
+            }
             return Err(CallError::Remote {
                 // Negative numbers are nobody's error codes.
                 status: if status > 0 {
@@ -595,7 +602,7 @@ impl Connection {
             });
         }
         self.check(header, expected)?;
-        deliver(&args, payload, outputs).map_err(|text| self.misfit(text))
+        deliver(&args, payload, outputs).map_err(|e| self.no_place(e))
     }
 
     /// Ends the connection: every call in flight fails now.

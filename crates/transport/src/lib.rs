@@ -29,7 +29,7 @@ pub use buffer::{Buffer, Pool};
 pub use connection::{Connection, Options, Pending};
 pub use error::{CallError, ConnectError, ListenError, ReadError, SendError};
 pub use listener::{Listener, ListenerOptions};
-pub use outputs::{Collect, Destination, Outputs};
+pub use outputs::{Collect, Destination, Outputs, PlaceError};
 pub use reader::{FrameReader, Message};
 pub use stream::{Family, Peer, Stream};
 pub use writer::FrameWriter;

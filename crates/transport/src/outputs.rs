@@ -31,6 +31,22 @@ impl Destination {
     }
 }
 
+/// Why there is no place for an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The reply does not fit the request, and in what.
+    Misfit(String),
+    /// There is no memory for so many bytes.
+    NoMemory(usize),
+}
+
+impl From<String> for PlaceError {
+    fn from(text: String) -> Self {
+        Self::Misfit(text)
+    }
+}
+
 /// Takes the outputs of a call.
 pub trait Outputs {
     /// Where the bytes of a write argument of the reply go. Called once for
@@ -39,7 +55,7 @@ pub trait Outputs {
     ///
     /// # Errors
     /// Says in what the reply does not fit the request.
-    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, String>;
+    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, PlaceError>;
 
     /// Called once when the agent reports an error: its write arguments, if it
     /// sent any, say what an output would have needed or hold a status.
@@ -50,8 +66,8 @@ pub trait Outputs {
 
 /// For calls without outputs.
 impl Outputs for () {
-    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, String> {
-        Err(format!("output {} was not asked for", arg.index))
+    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, PlaceError> {
+        Err(format!("output {} was not asked for", arg.index).into())
     }
 }
 
@@ -75,12 +91,13 @@ impl Default for Collect {
 }
 
 impl Outputs for Collect {
-    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, String> {
+    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, PlaceError> {
         if arg.size > self.limit {
             return Err(format!(
                 "output {} has {} bytes, and at most {} are taken",
                 arg.index, arg.size, self.limit
-            ));
+            )
+            .into());
         }
         let mut bytes = vec![0; arg.size];
         // SAFETY: the vector's own memory, which stays where it is when the
@@ -96,7 +113,7 @@ pub(crate) fn deliver(
     args: &Args<'_>,
     payload: &[u8],
     outputs: &mut dyn Outputs,
-) -> Result<(), String> {
+) -> Result<(), PlaceError> {
     for arg in args.writes() {
         let to = checked(&arg, outputs)?;
         let bytes = arg.bytes(payload);
@@ -108,7 +125,7 @@ pub(crate) fn deliver(
 }
 
 /// Asks for the destination of an output, and checks its size.
-pub(crate) fn checked(arg: &Arg<'_>, outputs: &mut dyn Outputs) -> Result<Destination, String> {
+pub(crate) fn checked(arg: &Arg<'_>, outputs: &mut dyn Outputs) -> Result<Destination, PlaceError> {
     let to = outputs.place(arg)?;
     if arg.range.len() > to.room {
         return Err(format!(
@@ -116,7 +133,8 @@ pub(crate) fn checked(arg: &Arg<'_>, outputs: &mut dyn Outputs) -> Result<Destin
             arg.index,
             arg.range.len(),
             to.room
-        ));
+        )
+        .into());
     }
     Ok(to)
 }

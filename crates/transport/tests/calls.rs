@@ -11,7 +11,7 @@ use vaccel_wire::{Arg, FrameBuffer};
 struct Into<'o>(&'o mut [u8]);
 
 impl Outputs for Into<'_> {
-    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, String> {
+    fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, vaccel_transport::PlaceError> {
         assert_eq!(arg.index, 0);
         // SAFETY: borrowed for as long as this lives, which is over the call.
         Ok(unsafe { Destination::new(self.0.as_mut_ptr(), self.0.len()) })

@@ -276,7 +276,7 @@ fn a_large_reply_that_stops_half_way_is_left_and_its_rest_is_dropped() {
         fn place(
             &mut self,
             _: &vaccel_wire::Arg<'_>,
-        ) -> Result<vaccel_transport::Destination, String> {
+        ) -> Result<vaccel_transport::Destination, vaccel_transport::PlaceError> {
             // SAFETY: borrowed over the call.
             Ok(unsafe { vaccel_transport::Destination::new(self.0.as_mut_ptr(), self.0.len()) })
         }

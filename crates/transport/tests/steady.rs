@@ -33,7 +33,7 @@ static COUNTING: Counting = Counting;
 struct Into([u8; 512]);
 
 impl Outputs for Into {
-    fn place(&mut self, _: &Arg<'_>) -> Result<Destination, String> {
+    fn place(&mut self, _: &Arg<'_>) -> Result<Destination, vaccel_transport::PlaceError> {
         // SAFETY: it stays where it is over the call.
         Ok(unsafe { Destination::new(self.0.as_mut_ptr(), self.0.len()) })
     }

@@ -110,6 +110,11 @@ impl<'b, 'a> FrameBuilder<'b, 'a> {
         self.push(List::Read, type_, custom_type, Data::Lent(bytes))
     }
 
+    /// Adds a copy of bytes of any type to the read arguments.
+    pub fn read_copy(&mut self, type_: ArgType, custom_type: u32, bytes: &[u8]) -> &mut Self {
+        self.push(List::Read, type_, custom_type, Data::Copied(bytes))
+    }
+
     /// Adds a null pointer to the read arguments.
     pub fn read_null(&mut self, type_: ArgType) -> &mut Self {
         self.plain(List::Read, type_, FLAG_NULL, 0, 0)

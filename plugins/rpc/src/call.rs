@@ -1,0 +1,432 @@
+//! One call: C arguments in, a request out, and the reply into C memory.
+
+use crate::error;
+use crate::link::{self, Link};
+use crate::outputs::{OutputList, What};
+use crate::session::Session;
+use crate::{NAME, outputs};
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::Arc;
+use vaccel_plugin::abi::CResult;
+use vaccel_plugin::abi::arg::{
+    ARG_BUFFER, ARG_CUSTOM, ARG_STRING, ArgType, CUSTOM_TENSOR, vaccel_arg,
+};
+use vaccel_plugin::abi::model::vaccel_tensor;
+use vaccel_plugin::abi::resource::vaccel_resource;
+use vaccel_plugin::abi::session::vaccel_session;
+use vaccel_plugin::raw::guard;
+use vaccel_plugin::{Error, Result, bail};
+use vaccel_wire::control::BlobHead;
+use vaccel_wire::{FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
+
+/// What a thread keeps from one call to the next, so that small calls allocate
+/// nothing.
+#[derive(Default)]
+struct Scratch {
+    buffer: FrameBuffer,
+    outputs: OutputList,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// A request being built: read arguments first, then outputs, in the order of
+/// the table of operations.
+pub(crate) struct Call<'b, 'a> {
+    builder: FrameBuilder<'b, 'a>,
+    pub(crate) outputs: &'b mut OutputList,
+    link: &'b Link,
+}
+
+/// Runs an operation of the library on a session; the body of most C functions.
+pub(crate) fn op(
+    name: &'static str,
+    session: *mut vaccel_session,
+    code: u32,
+    build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
+) -> CResult {
+    guard(NAME, name, || {
+        // SAFETY: the library passes live sessions.
+        let session = unsafe { Session::of(session) }?;
+        // Codes of operations are below 256.
+        run(&session.link, session.number, code as u16, build)
+    })
+}
+
+/// Runs any operation.
+pub(crate) fn run(
+    link: &Arc<Link>,
+    session: i64,
+    code: u16,
+    build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
+) -> Result<()> {
+    let mut scratch = SCRATCH
+        .try_with(Cell::take)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let Scratch { buffer, outputs } = &mut *scratch;
+    outputs.clear();
+    let result = send(link, session, code, buffer, outputs, build);
+    outputs.clear();
+    // In a thread that ends there is no place to keep it any more.
+    let _ = SCRATCH.try_with(|cell| cell.set(Some(scratch)));
+    result
+}
+
+fn send(
+    link: &Arc<Link>,
+    session: i64,
+    code: u16,
+    buffer: &mut FrameBuffer,
+    outputs: &mut OutputList,
+    build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
+) -> Result<()> {
+    let mut call = Call {
+        builder: buffer.request(code),
+        outputs,
+        link,
+    };
+    build(&mut call)?;
+    let Call {
+        builder, outputs, ..
+    } = call;
+    let mut frame = builder
+        .finish()
+        .map_err(|e| Error::new(e.code(), e.to_string()))?;
+    match link.connection.call(&mut frame, session, None, outputs) {
+        Ok(()) => outputs.commit(),
+        Err(e) => {
+            let e = error::call(&e);
+            outputs.commit_failure(&e);
+            Err(e)
+        }
+    }
+}
+
+/// Bytes that C passed as pointer and number of elements.
+///
+/// # Safety
+/// `at` is null, or points at `len` elements that stay as they are during `'a`.
+unsafe fn bytes<'a, T>(at: *const T, len: usize, name: &str) -> Result<&'a [u8]> {
+    let Some(size) = len
+        .checked_mul(size_of::<T>())
+        .filter(|&size| size <= isize::MAX as usize)
+    else {
+        bail!(EINVAL, "`{name}` cannot have {len} elements");
+    };
+    if size == 0 {
+        return Ok(&[]);
+    }
+    if at.is_null() {
+        bail!(EINVAL, "`{name}` is null");
+    }
+    // SAFETY: checked above and promised by the caller.
+    Ok(unsafe { std::slice::from_raw_parts(at.cast(), size) })
+}
+
+impl<'a> Call<'_, 'a> {
+    /// A number.
+    pub(crate) fn scalar<T: Scalar>(&mut self, value: T) {
+        self.builder.read_scalar(value);
+    }
+
+    /// An array.
+    ///
+    /// # Safety
+    /// `at` is null, or points at `len` elements that stay until the call is over.
+    pub(crate) unsafe fn array<T>(
+        &mut self,
+        type_: ArgType,
+        at: *const T,
+        len: usize,
+        name: &str,
+    ) -> Result<()> {
+        // SAFETY: as promised by the caller.
+        let bytes = unsafe { bytes(at, len, name) }?;
+        self.builder.read_bytes(type_, 0, bytes);
+        Ok(())
+    }
+
+    /// Bytes.
+    ///
+    /// # Safety
+    /// As [`array`](Self::array).
+    pub(crate) unsafe fn buffer(
+        &mut self,
+        at: *const c_void,
+        len: usize,
+        name: &str,
+    ) -> Result<()> {
+        // SAFETY: as promised by the caller.
+        unsafe { self.array(ARG_BUFFER, at.cast::<u8>(), len, name) }
+    }
+
+    /// Bytes, or a null pointer.
+    ///
+    /// # Safety
+    /// As [`array`](Self::array).
+    pub(crate) unsafe fn optional_buffer(
+        &mut self,
+        at: *const c_void,
+        len: usize,
+        name: &str,
+    ) -> Result<()> {
+        if at.is_null() {
+            self.builder.read_null(ARG_BUFFER);
+            return Ok(());
+        }
+        // SAFETY: as promised by the caller.
+        unsafe { self.buffer(at, len, name) }
+    }
+
+    /// What is said of a file before it is sent.
+    pub(crate) fn blob(&mut self, head: &BlobHead<'_>) {
+        self.builder
+            .read_scalar(head.type_)
+            .read_copy(ARG_STRING, 0, head.name.to_bytes_with_nul())
+            .read_scalar(head.size)
+            .read_buffer(&[]);
+    }
+
+    /// A string.
+    ///
+    /// # Safety
+    /// `at` is null, or a C string that stays until the call is over.
+    pub(crate) unsafe fn text(&mut self, at: *const c_char, name: &str) -> Result<()> {
+        if at.is_null() {
+            bail!(EINVAL, "`{name}` is null");
+        }
+        // SAFETY: as promised by the caller.
+        let text: &'a CStr = unsafe { CStr::from_ptr(at) };
+        self.builder.read_c_str(text);
+        Ok(())
+    }
+
+    /// The agent's number of a resource.
+    pub(crate) fn resource(&mut self, resource: *mut vaccel_resource) -> Result<()> {
+        if resource.is_null() {
+            bail!(EINVAL, "the resource is null");
+        }
+        // SAFETY: the library passes live resources.
+        let id = unsafe { (&raw const (*resource).id).read() };
+        let number = self
+            .link
+            .number(id)
+            .ok_or_else(|| link::not_registered(id))?;
+        self.scalar(number);
+        Ok(())
+    }
+
+    /// A tensor.
+    pub(crate) fn tensor(&mut self, meta: &TensorMeta<'_>, bytes: &'a [u8]) {
+        self.builder.read_tensor(meta, bytes);
+    }
+
+    /// A tensor of the neutral interface.
+    ///
+    /// # Safety
+    /// Its name is null or a C string; `data` points at `size` bytes that stay
+    /// until the call is over.
+    pub(crate) unsafe fn neutral_tensor(&mut self, tensor: &vaccel_tensor) -> Result<()> {
+        // SAFETY: as promised by the caller.
+        let (name, bytes) = unsafe {
+            (
+                outputs::name_of(tensor),
+                bytes(tensor.data.cast::<u8>().cast_const(), tensor.size, "data")?,
+            )
+        };
+        let meta = neutral_meta(tensor, name)?;
+        self.tensor(&meta, bytes);
+        Ok(())
+    }
+
+    /// An argument as the application made it.
+    ///
+    /// # Safety
+    /// `buf` is null or points at `size` bytes that stay until the call is over.
+    pub(crate) unsafe fn argument(&mut self, arg: &vaccel_arg) -> Result<()> {
+        if let Some(tensor) = tensor_of(arg) {
+            // SAFETY: an argument of this type holds one tensor.
+            return unsafe { self.neutral_tensor(&tensor.read_unaligned()) };
+        }
+        if arg.buf.is_null() && arg.size == 0 {
+            self.builder.read_null(arg.type_);
+            return Ok(());
+        }
+        // SAFETY: as promised by the caller.
+        let bytes = unsafe { bytes(arg.buf.cast::<u8>().cast_const(), arg.size, "buf") }?;
+        if arg.type_ == ARG_STRING && bytes.last() != Some(&0) {
+            bail!(EINVAL, "a string argument does not end with a zero");
+        }
+        self.builder
+            .read_bytes(arg.type_, arg.custom_type_id, bytes);
+        Ok(())
+    }
+
+    /// An output that the agent must fill completely: one number.
+    pub(crate) fn out_exact<T>(&mut self, type_: ArgType, at: *mut T) {
+        self.out_bytes(type_, at.cast(), size_of::<T>(), true);
+    }
+
+    fn out_bytes(&mut self, type_: ArgType, at: *mut u8, room: usize, exact: bool) {
+        self.builder.write_capacity(type_, 0, room);
+        self.outputs.push(type_, What::Memory { at, room, exact });
+    }
+
+    /// Memory for bytes whose number is known and must be the agent's, too.
+    pub(crate) fn out_sync(&mut self, type_: ArgType, at: *mut u8, size: usize) {
+        self.builder.write_allocate(type_);
+        let what = What::Memory {
+            at,
+            room: size,
+            exact: true,
+        };
+        self.outputs.push(type_, what);
+    }
+
+    /// Bytes for the plugin itself, as many as the agent has.
+    pub(crate) fn out_collected(&mut self, to: &mut Vec<u8>) {
+        self.out_tensor(None, What::Collected(to));
+    }
+
+    /// An array that the agent must fill completely.
+    pub(crate) fn out_array<T>(
+        &mut self,
+        type_: ArgType,
+        at: *mut T,
+        len: usize,
+        name: &str,
+    ) -> Result<()> {
+        // SAFETY: only the size is looked at.
+        let room = unsafe { bytes(at.cast_const(), len, name) }?.len();
+        self.out_bytes(type_, at.cast(), room, true);
+        Ok(())
+    }
+
+    /// An array that is read, too.
+    ///
+    /// # Safety
+    /// As [`array`](Self::array).
+    pub(crate) unsafe fn update_array<T>(
+        &mut self,
+        type_: ArgType,
+        at: *mut T,
+        len: usize,
+        name: &str,
+    ) -> Result<()> {
+        // SAFETY: as promised by the caller.
+        let bytes = unsafe { bytes(at.cast_const(), len, name) }?;
+        self.builder.write_bytes(type_, 0, bytes);
+        self.outputs.push(
+            type_,
+            What::Memory {
+                at: at.cast(),
+                room: bytes.len(),
+                exact: true,
+            },
+        );
+        Ok(())
+    }
+
+    /// Room for a text that may be shorter, or null when it is not wanted.
+    pub(crate) fn out_text(&mut self, type_: ArgType, at: *mut u8, room: usize) {
+        if at.is_null() || room == 0 {
+            self.builder.write_null(type_);
+            self.outputs.push(type_, What::Null);
+        } else {
+            self.out_bytes(type_, at, room, false);
+        }
+    }
+
+    /// Status and message of a TensorFlow call.
+    pub(crate) fn out_status(&mut self, code: ArgType, message: ArgType) {
+        self.builder.write_capacity(code, 0, 1);
+        self.outputs.push(code, What::StatusCode);
+        self.builder
+            .write_capacity(message, 0, outputs::STATUS_MESSAGE);
+        self.outputs.push(message, What::StatusMessage);
+    }
+
+    /// A tensor that the agent sizes and the plugin allocates.
+    pub(crate) fn out_tensor(&mut self, name: Option<&[u8]>, what: What) {
+        let meta = TensorMeta {
+            dtype: 0,
+            dims: &[],
+            name,
+        };
+        self.builder.write_tensor(&meta, None);
+        self.outputs.push(TENSOR, what);
+    }
+
+    /// An output tensor of the neutral interface.
+    ///
+    /// # Safety
+    /// `tensor` is valid until the call is over, its name null or a C string.
+    pub(crate) unsafe fn out_neutral_tensor(&mut self, tensor: *mut vaccel_tensor) -> Result<()> {
+        // SAFETY: as promised by the caller; it need not be aligned.
+        let value = unsafe { tensor.read_unaligned() };
+        // SAFETY: as promised by the caller.
+        let name = unsafe { outputs::name_of(&value) };
+        let meta = neutral_meta(&value, name)?;
+        let room = (!value.data.is_null()).then_some(value.size);
+        self.builder.write_tensor(&meta, room);
+        self.outputs.push(TENSOR, What::Tensor(tensor));
+        Ok(())
+    }
+
+    /// An output argument as the application made it. One without memory is
+    /// allocated if the operation has something for it.
+    ///
+    /// # Safety
+    /// `arg` is valid until the call is over.
+    pub(crate) unsafe fn out_argument(&mut self, arg: *mut vaccel_arg) -> Result<()> {
+        // SAFETY: as promised by the caller.
+        let value = unsafe { arg.read() };
+        if let Some(tensor) = tensor_of(&value) {
+            // SAFETY: an argument of this type holds one tensor.
+            return unsafe { self.out_neutral_tensor(tensor) };
+        }
+        if value.buf.is_null() {
+            if value.size != 0 {
+                bail!(EINVAL, "an output of {} bytes is null", value.size);
+            }
+            self.builder.write_allocate(value.type_);
+        } else {
+            self.builder
+                .write_capacity(value.type_, value.custom_type_id, value.size);
+        }
+        self.outputs.push(value.type_, What::Argument(arg));
+        Ok(())
+    }
+}
+
+/// The tensor structure that an argument holds.
+fn tensor_of(arg: &vaccel_arg) -> Option<*mut vaccel_tensor> {
+    let holds = arg.type_ == ARG_CUSTOM
+        && arg.custom_type_id == CUSTOM_TENSOR
+        && arg.size == size_of::<vaccel_tensor>()
+        && !arg.buf.is_null();
+    holds.then_some(arg.buf.cast())
+}
+
+/// Type, shape and name of a neutral tensor.
+fn neutral_meta<'t>(tensor: &'t vaccel_tensor, name: Option<&'t CStr>) -> Result<TensorMeta<'t>> {
+    if tensor.handle != 0 {
+        bail!(ENOTSUP, "tensors that stay on the device are not supported");
+    }
+    let dims = tensor.shape();
+    let Ok(dtype) = u16::try_from(tensor.dtype) else {
+        bail!(EINVAL, "{} is not a type of a tensor", tensor.dtype);
+    };
+    if tensor.rank as usize != dims.len() {
+        bail!(EINVAL, "rank {} is more than {}", tensor.rank, dims.len());
+    }
+    Ok(TensorMeta {
+        dtype,
+        dims,
+        name: name.map(CStr::to_bytes),
+    })
+}

@@ -1,0 +1,223 @@
+//! The connection of the process, and what lives on it.
+
+use crate::error;
+use crate::settings::{Settings, program};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use vaccel_plugin::{Result, err};
+use vaccel_transport::{Connection, fork};
+
+/// A failure to connect counts for so long for those who ask meanwhile.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// First and longest wait between attempts to reach an agent that was there.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// A connection, and the resources that the agent has of this process.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
+    resources: Mutex<HashMap<i64, Arc<Remote>>>,
+}
+
+/// What the agent knows of a resource.
+#[derive(Debug, Default)]
+pub(crate) struct Remote {
+    /// The agent's number for it; 0 while it has none.
+    pub(crate) number: AtomicI64,
+    /// The agent's numbers of the sessions it is registered with. Locked while
+    /// it is on its way.
+    pub(crate) sessions: Mutex<Vec<i64>>,
+}
+
+impl Link {
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            resources: Mutex::default(),
+        }
+    }
+
+    /// What the agent knows of the resource with this number here. Entries stay
+    /// for the next resource of the same number.
+    pub(crate) fn remote(&self, id: i64) -> Arc<Remote> {
+        Arc::clone(lock(&self.resources).entry(id).or_default())
+    }
+
+    /// The agent's number of a resource that has one.
+    pub(crate) fn number(&self, id: i64) -> Option<i64> {
+        let resources = lock(&self.resources);
+        let number = resources.get(&id)?.number.load(Ordering::Acquire);
+        (number > 0).then_some(number)
+    }
+
+    /// A session of the agent's is over.
+    pub(crate) fn forget_session(&self, session: i64) {
+        let all: Vec<_> = lock(&self.resources).values().cloned().collect();
+        for remote in all {
+            remote.forget(session, &mut lock(&remote.sessions));
+        }
+    }
+}
+
+impl Remote {
+    /// Takes a session off the list; without any, the agent has freed the resource.
+    pub(crate) fn forget(&self, session: i64, sessions: &mut Vec<i64>) {
+        sessions.retain(|&s| s != session);
+        if sessions.is_empty() {
+            self.number.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// The state of one process.
+#[derive(Debug)]
+struct State {
+    /// The process that made it; see [`fork`].
+    epoch: u64,
+    settings: Result<Settings>,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    link: Option<Arc<Link>>,
+    /// There was a connection before.
+    connected: bool,
+    failed: Option<(Instant, vaccel_plugin::Error)>,
+}
+
+static STATE: AtomicPtr<State> = AtomicPtr::new(std::ptr::null_mut());
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No critical section of this crate leaves anything half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The plugin's `init`: reads the environment. What is wrong there is told when
+/// a session is opened, for a program that opens none must not fail.
+pub(crate) fn start() -> Result<()> {
+    stop();
+    state();
+    Ok(())
+}
+
+/// The plugin's `fini`: hangs up.
+pub(crate) fn stop() {
+    let state = STATE.swap(std::ptr::null_mut(), Ordering::AcqRel);
+    if state.is_null() {
+        return;
+    }
+    // SAFETY: made by `state`, taken out once; the library calls `fini` when no
+    // operation runs any more.
+    let state = unsafe { Box::from_raw(state) };
+    if state.epoch != fork::epoch() {
+        // Locks of the parent may be held by threads that do not exist here.
+        std::mem::forget(state);
+        return;
+    }
+    if let Some(link) = &lock(&state.slot).link {
+        link.connection.close();
+    }
+}
+
+fn state() -> &'static State {
+    let epoch = fork::epoch();
+    loop {
+        let current = STATE.load(Ordering::Acquire);
+        // SAFETY: null or made below; freed by `stop` alone, see there.
+        if let Some(state) = unsafe { current.as_ref() }
+            && state.epoch == epoch
+        {
+            return state;
+        }
+        // None yet, or it is the parent's, which is left as it is: its locks may
+        // be held for ever. Its settings are only read.
+        // SAFETY: as above.
+        let settings = match unsafe { current.as_ref() } {
+            Some(parent) => parent.settings.clone(),
+            None => Settings::from_env(),
+        };
+        let new = Box::into_raw(Box::new(State {
+            epoch,
+            settings,
+            slot: Mutex::default(),
+        }));
+        let swapped = STATE.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire);
+        if swapped.is_err() {
+            // SAFETY: made above, and nobody has seen it.
+            drop(unsafe { Box::from_raw(new) });
+        }
+    }
+}
+
+/// What the environment says.
+pub(crate) fn settings() -> Result<&'static Settings> {
+    state().settings.as_ref().map_err(Clone::clone)
+}
+
+/// The connection: the one there is, or a new one.
+///
+/// An agent that has been there before may be starting again: it is tried
+/// until the connect timeout is over, with growing waits. One that has never
+/// been there is tried once.
+pub(crate) fn get() -> Result<Arc<Link>> {
+    let state = state();
+    let settings = state.settings.as_ref().map_err(Clone::clone)?;
+    let mut slot = lock(&state.slot);
+    if let Some(link) = &slot.link {
+        if link.connection.is_usable() {
+            return Ok(Arc::clone(link));
+        }
+        slot.link = None;
+    }
+    if let Some((at, error)) = &slot.failed
+        && at.elapsed() < FRESH
+    {
+        return Err(error.clone());
+    }
+    let until = Instant::now() + settings.options.connect_timeout;
+    let mut pause = BACKOFF.0;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut options = settings.options.clone();
+        options.client = Some(program());
+        options.connect_timeout = left.max(Duration::from_millis(1));
+        let error = match Connection::connect(&settings.address, &options) {
+            Ok(connection) => {
+                let link = Arc::new(Link::new(connection));
+                slot.link = Some(Arc::clone(&link));
+                slot.connected = true;
+                slot.failed = None;
+                return Ok(link);
+            }
+            Err(error) => error,
+        };
+        let refused = matches!(error, vaccel_transport::ConnectError::Refused { .. });
+        if !slot.connected || refused || left < pause {
+            let error = error::connect(&error);
+            slot.failed = Some((Instant::now(), error.clone()));
+            return Err(error);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(BACKOFF.1);
+    }
+}
+
+/// A connection is of no use any more: the next who asks gets a new one.
+pub(crate) fn lose(link: &Arc<Link>) {
+    let mut slot = lock(&state().slot);
+    if slot.link.as_ref().is_some_and(|l| Arc::ptr_eq(l, link)) {
+        slot.link = None;
+    }
+}
+
+/// The error for a resource that a session's agent does not have.
+pub(crate) fn not_registered(id: i64) -> vaccel_plugin::Error {
+    err!(
+        EPERM,
+        "resource {id} is not registered with this session at the agent: register it first"
+    )
+}

@@ -1,0 +1,164 @@
+//! What the environment says.
+
+use std::time::Duration;
+use vaccel_plugin::{Error, Result, err};
+use vaccel_transport::{Address, Options};
+
+/// Where the agent is unless the environment says otherwise.
+const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
+
+/// Name and meaning of each variable, for `describe` and the README.
+pub(crate) const VARIABLES: [(&str, &str); 4] = [
+    (
+        "VACCEL_RPC_ADDRESS",
+        "where the agent is: unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT; \
+         tcp://127.0.0.1:65500 unless set",
+    ),
+    (
+        "VACCEL_RPC_TIMEOUT",
+        "seconds that an operation may take, for example 2.5; 60 unless set",
+    ),
+    (
+        "VACCEL_RPC_CONNECT_TIMEOUT",
+        "seconds to wait for the agent when connecting; 5 unless set",
+    ),
+    (
+        "VACCEL_RPC_TOKEN",
+        "bearer token, where the agent asks for one",
+    ),
+];
+
+/// Where the agent is and how long to wait for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) address: Address,
+    pub(crate) options: Options,
+}
+
+impl Settings {
+    /// Reads the environment; `variable` gives the value of a name.
+    ///
+    /// # Errors
+    /// `EINVAL` that names the variable and what to write.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut address = variable("VACCEL_RPC_ADDRESS");
+        if let Some(old) = variable("VACCEL_RPC_ADDR") {
+            eprintln!("Warning: VACCEL_RPC_ADDR is deprecated. Use VACCEL_RPC_ADDRESS instead.");
+            address.get_or_insert(old);
+        }
+        let address = address.as_deref().unwrap_or(DEFAULT_ADDRESS);
+        let address = address
+            .parse::<Address>()
+            .map_err(|e| Error::invalid(format!("VACCEL_RPC_ADDRESS: {e}")))?;
+        let seconds = |name: &str, default: f64| match variable(name) {
+            Some(text) => parse_seconds(name, &text),
+            None => Ok(Duration::from_secs_f64(default)),
+        };
+        let options = Options {
+            timeout: seconds("VACCEL_RPC_TIMEOUT", 60.0)?,
+            connect_timeout: seconds("VACCEL_RPC_CONNECT_TIMEOUT", 5.0)?,
+            token: variable("VACCEL_RPC_TOKEN").map(String::into_bytes),
+            ..Options::default()
+        };
+        Ok(Self { address, options })
+    }
+
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); `EINVAL` for a value that is not UTF-8.
+    pub(crate) fn from_env() -> Result<Self> {
+        for (name, _) in VARIABLES {
+            if std::env::var_os(name).is_some_and(|value| value.to_str().is_none()) {
+                vaccel_plugin::bail!(EINVAL, "{name} is not UTF-8");
+            }
+        }
+        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+}
+
+fn parse_seconds(name: &str, text: &str) -> Result<Duration> {
+    let wrong = || {
+        err!(
+            EINVAL,
+            "{name} is `{text}`; it is a number of seconds above 0, for example 2.5"
+        )
+    };
+    let seconds: f64 = text.trim().parse().map_err(|_| wrong())?;
+    // A year is as good as for ever.
+    if !seconds.is_finite() || seconds <= 0.0 || seconds > 31_536_000.0 {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Name of the program, for the agent's logs.
+pub(crate) fn program() -> String {
+    let exe = std::env::current_exe().ok();
+    let name = exe
+        .as_deref()
+        .and_then(|path| path.file_name())
+        .map_or_else(|| "?".into(), |name| name.to_string_lossy());
+    let name: String = name.chars().take(64).collect();
+    format!("{name} (pid {})", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(list: &[(&str, &str)]) -> Result<Settings> {
+        Settings::read(|name| {
+            let found = list.iter().find(|(n, _)| *n == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_are_as_documented() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.address.to_string(), "tcp://127.0.0.1:65500");
+        assert_eq!(settings.options.timeout, Duration::from_secs(60));
+        assert_eq!(settings.options.connect_timeout, Duration::from_secs(5));
+        assert_eq!(settings.options.token, None);
+    }
+
+    #[test]
+    fn values_are_read_and_the_new_name_wins() {
+        let settings = read(&[
+            ("VACCEL_RPC_ADDR", "unix:///old"),
+            ("VACCEL_RPC_TIMEOUT", "0.25"),
+            ("VACCEL_RPC_CONNECT_TIMEOUT", "1"),
+            ("VACCEL_RPC_TOKEN", "key"),
+        ])
+        .unwrap();
+        assert_eq!(settings.address.to_string(), "unix:///old");
+        assert_eq!(settings.options.timeout, Duration::from_millis(250));
+        assert_eq!(settings.options.connect_timeout, Duration::from_secs(1));
+        assert_eq!(settings.options.token.as_deref(), Some(&b"key"[..]));
+        let settings = read(&[
+            ("VACCEL_RPC_ADDR", "unix:///old"),
+            ("VACCEL_RPC_ADDRESS", "vsock://2:2048"),
+        ]);
+        assert_eq!(settings.unwrap().address.to_string(), "vsock://2:2048");
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (name, value) in [
+            ("VACCEL_RPC_ADDRESS", "localhost"),
+            ("VACCEL_RPC_TIMEOUT", "soon"),
+            ("VACCEL_RPC_TIMEOUT", "0"),
+            ("VACCEL_RPC_TIMEOUT", "-1"),
+            ("VACCEL_RPC_TIMEOUT", "inf"),
+            ("VACCEL_RPC_CONNECT_TIMEOUT", "NaN"),
+            ("VACCEL_RPC_CONNECT_TIMEOUT", "1e300"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert_eq!(error.code(), vaccel_plugin::code::EINVAL);
+            let text = error.message();
+            assert!(text.contains(name) && text.contains(value), "{text}");
+        }
+    }
+}
