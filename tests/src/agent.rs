@@ -35,7 +35,7 @@ impl Agent {
                 "unix://{}",
                 folder.path().join("agent.sock").display()
             ))
-            .args(["--plugins", plugins])
+            .args(["--plugins", plugins, "--log-level", "warn"])
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

@@ -79,7 +79,7 @@ pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
     error.downcast_ref::<vaccel::Error>().is_some_and(|error| {
         matches!(
             error.code,
-            code::ENOENT | code::ELIBBAD | code::ENODEV | code::ESESS
+            code::ENOENT | code::ELIBBAD | code::ENODEV | code::ESESS | code::EREMOTEIO
         )
     })
 }

@@ -60,19 +60,92 @@ impl Value {
     }
 }
 
+/// A result as the command line asks for it.
+#[derive(Debug)]
+enum Answer {
+    I32(i32),
+    I64(i64),
+    U32(u32),
+    U64(u64),
+    F32(f32),
+    F64(f64),
+    Bytes(Vec<u8>),
+}
+
+impl Answer {
+    fn parse(text: &str) -> Result<Self> {
+        Ok(match text {
+            "i32" => Self::I32(0),
+            "i64" => Self::I64(0),
+            "u32" => Self::U32(0),
+            "u64" => Self::U64(0),
+            "f32" => Self::F32(0.0),
+            "f64" => Self::F64(0.0),
+            size => match size.parse() {
+                Ok(size @ 1..=LARGEST) => Self::Bytes(vec![0; size]),
+                _ => bail!(
+                    "`{text}` is no result; give i32, i64, u32, u64, f32, f64 or a size of 1 to {LARGEST} bytes"
+                ),
+            },
+        })
+    }
+
+    fn as_output(&mut self) -> Output<'_> {
+        match self {
+            Self::I32(v) => Output::scalar(v),
+            Self::I64(v) => Output::scalar(v),
+            Self::U32(v) => Output::scalar(v),
+            Self::U64(v) => Output::scalar(v),
+            Self::F32(v) => Output::scalar(v),
+            Self::F64(v) => Output::scalar(v),
+            Self::Bytes(v) => Output::buffer(v),
+        }
+    }
+
+    /// Numbers as such; bytes as text where they are, else in hexadecimal digits.
+    fn show(&self, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::I32(v) => writeln!(out, "{v}")?,
+            Self::I64(v) => writeln!(out, "{v}")?,
+            Self::U32(v) => writeln!(out, "{v}")?,
+            Self::U64(v) => writeln!(out, "{v}")?,
+            Self::F32(v) => writeln!(out, "{v}")?,
+            Self::F64(v) => writeln!(out, "{v}")?,
+            Self::Bytes(bytes) => {
+                let text = bytes.split(|&b| b == 0).next().unwrap_or_default();
+                let padded = bytes[text.len()..].iter().all(|&b| b == 0);
+                let printable = |b: &u8| !b.is_ascii_control() || *b == b'\n';
+                match std::str::from_utf8(text) {
+                    Ok(words) if padded && !text.is_empty() && text.iter().all(printable) => {
+                        writeln!(out, "{words}")?;
+                    }
+                    _ => {
+                        for byte in bytes {
+                            write!(out, "{byte:02x}")?;
+                        }
+                        writeln!(out)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 pub(crate) fn run(options: &Options, exec: &Exec) -> Result<()> {
     let values = exec
         .arg
         .iter()
         .map(|text| Value::parse(text))
         .collect::<Result<Vec<_>>>()?;
-    if let Some(size) = exec.out.iter().find(|&&size| size == 0 || size > LARGEST) {
-        bail!("a result buffer of {size} bytes: it may have 1 to {LARGEST}");
-    }
+    let mut results = exec
+        .out
+        .iter()
+        .map(|text| Answer::parse(text))
+        .collect::<Result<Vec<_>>>()?;
     let session = connect::session_with(options, "exec")?;
     let read: Vec<Input<'_>> = values.iter().map(Value::as_input).collect();
-    let mut buffers: Vec<Vec<u8>> = exec.out.iter().map(|&size| vec![0; size]).collect();
-    let mut write: Vec<Output<'_>> = buffers.iter_mut().map(|b| Output::buffer(b)).collect();
+    let mut write: Vec<Output<'_>> = results.iter_mut().map(Answer::as_output).collect();
     if exec.upload {
         let library = Resource::open(&exec.library, ResourceType::Library)?;
         library.register(&session)?;
@@ -83,28 +156,9 @@ pub(crate) fn run(options: &Options, exec: &Exec) -> Result<()> {
         unsafe { session.exec(&exec.library, &exec.symbol, &read, &mut write) }?;
     }
     drop(write);
-    show(&buffers)
-}
-
-/// Text as it is; other bytes in hexadecimal, and as an integer where they have the size of one.
-fn show(buffers: &[Vec<u8>]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for buffer in buffers {
-        let text = buffer.split(|&b| b == 0).next().unwrap_or_default();
-        let rest = &buffer[text.len()..];
-        let printable = !text.is_empty()
-            && text.iter().all(|b| !b.is_ascii_control() || *b == b'\n')
-            && rest.iter().all(|&b| b == 0);
-        match (std::str::from_utf8(text), <[u8; 4]>::try_from(&buffer[..])) {
-            (Ok(text), Err(_)) if printable => writeln!(out, "{text}")?,
-            (_, Ok(bytes)) => writeln!(out, "{}", i32::from_ne_bytes(bytes))?,
-            _ => {
-                for byte in buffer {
-                    write!(out, "{byte:02x}")?;
-                }
-                writeln!(out)?;
-            }
-        }
+    for result in &results {
+        result.show(&mut out)?;
     }
     Ok(())
 }
@@ -118,6 +172,9 @@ mod tests {
     fn arguments_have_a_type_and_a_value_of_it() {
         assert_eq!(Value::parse("i32:-5").unwrap(), Value::I32(-5));
         assert_eq!(Value::parse("str:a:b").unwrap(), Value::Text(c"a:b".into()));
+        for wrong in ["", "0", "i8", "-1", "99999999999999"] {
+            assert!(Answer::parse(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["5", "i32:x", "u32:-1", "i8:1", "file:/nowhere/at/all"] {
             assert!(Value::parse(wrong).is_err(), "{wrong}");
         }

@@ -159,8 +159,8 @@ pub(crate) struct Sgemm {
 #[derive(Args)]
 #[command(
     after_help = "Arguments are TYPE:VALUE in order; TYPE is i32, i64, u32, u64, f32, f64, str or file.\n\n\
-    Examples:\n  vaccel exec ./libmytestlib.so mytestfunc --arg i32:10 --out 4\n  \
-    vaccel exec --upload ./libmytestlib.so mytestfunc --arg str:hello --out 64"
+    Examples:\n  vaccel exec ./libmytestlib.so mytestfunc --arg i32:10 --out i32\n  \
+    vaccel exec --upload ./libmytestlib.so mytestfunc --arg i32:10 --out i32"
 )]
 pub(crate) struct Exec {
     /// Shared library, as the side that runs it knows it.
@@ -170,9 +170,9 @@ pub(crate) struct Exec {
     /// Argument, as TYPE:VALUE.
     #[arg(long, short, value_name = "TYPE:VALUE")]
     pub(crate) arg: Vec<String>,
-    /// Result buffer of this many bytes; may be given several times.
-    #[arg(long, short, value_name = "BYTES")]
-    pub(crate) out: Vec<usize>,
+    /// Result: a number of a type, or a buffer of so many bytes; may be given several times.
+    #[arg(long, short, value_name = "TYPE|BYTES")]
+    pub(crate) out: Vec<String>,
     /// Send the library as a resource instead of naming a path.
     #[arg(long)]
     pub(crate) upload: bool,
