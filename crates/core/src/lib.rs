@@ -18,6 +18,7 @@ pub mod blob;
 pub mod buffer;
 pub mod config;
 pub mod describe;
+mod download;
 pub mod env;
 pub mod error;
 pub mod exec;

@@ -4,8 +4,8 @@ use crate::plugin::Plugin;
 use crate::ptr::Ptr;
 use crate::resource::{self, Slot};
 use crate::{
-    Error, Result, alloc, blob, err, fail, get, lock, log_debug, op, plugin, ptr, rundir, runtime,
-    session, set,
+    Error, Result, alloc, blob, download, err, fail, get, lock, log_debug, op, plugin, ptr, rundir,
+    runtime, session, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -166,23 +166,20 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
         resource::show(res, r, &sessions);
         inner.plugin
     };
-    if let Some(plugin) = plugin
-        && let Some(callback) = plugin.info().resource_unregister
-        && plugin.is_loaded()
-    {
+    let Some(plugin) = plugin else { return Ok(()) };
+    let returned = match plugin.info().resource_unregister {
         // SAFETY: a function of a loaded plugin, called with a live resource and session.
-        let result = unsafe { callback(res.as_ptr(), sess.as_ptr()) };
-        if result != 0 {
-            return Err(plugin.error("unregistering a resource", result));
-        }
+        Some(callback) if plugin.is_loaded() => unsafe { callback(res.as_ptr(), sess.as_ptr()) },
+        _ => 0,
+    };
+    let result = match returned {
+        0 => Ok(()),
+        code => Err(plugin.error("unregistering a resource", code)),
+    };
+    if class == RESOURCE_MODEL as usize && !plugin.is_transport() {
+        forget_elsewhere(plugin, res, sess);
     }
-    if let Some(own) = plugin
-        && class == RESOURCE_MODEL as usize
-        && !own.is_transport()
-    {
-        forget_elsewhere(own, res, sess);
-    }
-    Ok(())
+    result
 }
 
 /// Takes a model back from the other backends: they may have served operations
@@ -252,15 +249,9 @@ fn prepare(res: Ptr<vaccel_resource>, r: &Slot, mapped: bool) -> Result {
     let _guard = lock(&r.sealed);
     if !r.prepared.load(Ordering::Acquire) {
         match get!(res.path_type) {
-            PATH_LOCAL_FILE | PATH_LOCAL_DIR => load(res, r)?,
+            // The other machine is told the URL.
             PATH_REMOTE_FILE if mapped => return Ok(()),
-            PATH_REMOTE_FILE => fail!(
-                ENOTSUP,
-                "downloading resources is not built in; fetch {} and use its path",
-                resource::paths(res)
-                    .first()
-                    .map_or("it".into(), |p| p.to_string_lossy())
-            ),
+            PATH_LOCAL_FILE | PATH_LOCAL_DIR | PATH_REMOTE_FILE => load(res, r)?,
             other => fail!(
                 EINVAL,
                 "resource {} has an unknown kind of path {other}",
@@ -278,25 +269,36 @@ fn prepare(res: Ptr<vaccel_resource>, r: &Slot, mapped: bool) -> Result {
 
 fn load(res: Ptr<vaccel_resource>, r: &Slot) -> Result {
     let mut list: Vec<PathBuf> = Vec::new();
-    for path in resource::paths(res) {
-        let path = rundir::as_path(path);
-        if get!(res.path_type) == PATH_LOCAL_DIR {
-            walk(path, 0, &mut list)?;
+    let paths = resource::paths(res);
+    let kind = get!(res.path_type);
+    if kind == PATH_REMOTE_FILE {
+        let folder = resource::make_rundir(res, get!(res.id))?;
+        list = download::all(&paths, rundir::as_path(&folder))?;
+    } else if kind == PATH_LOCAL_DIR {
+        for folder in paths {
+            let folder = rundir::as_path(folder);
+            walk(folder, 0, &mut list)?;
             if list.is_empty() {
-                fail!(EINVAL, "the folder {} has no files", path.display());
+                fail!(EINVAL, "the folder {} has no files", folder.display());
             }
-        } else {
-            list.push(path.to_owned());
         }
+    } else {
+        list.extend(paths.iter().map(|path| rundir::as_path(path).to_owned()));
     }
-    if get!(res.path_type) == PATH_LOCAL_FILE {
+    if kind == PATH_LOCAL_FILE {
         resource::make_rundir(res, get!(res.id))?;
     }
     let blobs = alloc::zeroed::<*mut vaccel_blob>(list.len())?;
     for (i, path) in list.iter().enumerate() {
         match blob::from_path(path.clone()) {
-            // SAFETY: room for as many as there are files.
-            Ok(blob) => unsafe { blobs.add(i).write(blob) },
+            Ok(blob) => {
+                if kind == PATH_REMOTE_FILE {
+                    // SAFETY: a blob made this moment. The file goes with the resource.
+                    unsafe { (*blob).path_owned = true };
+                }
+                // SAFETY: room for as many as there are files.
+                unsafe { blobs.add(i).write(blob) };
+            }
             Err(e) => {
                 // SAFETY: the first `i` were made just before and nobody else has them.
                 unsafe {

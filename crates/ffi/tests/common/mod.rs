@@ -11,6 +11,7 @@
 use std::ffi::{CStr, CString, c_char, c_double, c_float, c_int, c_long, c_uchar, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use vaccel_abi::arg::*;
 use vaccel_abi::blob::vaccel_blob;
@@ -23,7 +24,7 @@ use vaccel_abi::session::vaccel_session;
 use vaccel_abi::tensor::*;
 
 /// Folder of the test or example that runs: `target/<profile>/deps` or `examples`.
-fn profile_dir() -> PathBuf {
+pub fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     exe.parent().unwrap().parent().unwrap().to_owned()
 }
@@ -242,6 +243,21 @@ pub fn plugin(name: &str, defines: &[&str]) -> PathBuf {
 pub fn load(path: &Path) {
     let path = CString::new(path.to_str().unwrap()).unwrap();
     expect(0, vaccel_plugin_load(path.as_ptr()));
+}
+
+/// A counter of a loaded plugin.
+#[track_caller]
+pub fn counter(plugin: &Path, name: &CStr) -> c_int {
+    let path = CString::new(plugin.to_str().unwrap()).unwrap();
+    // SAFETY: the plugin is loaded, so nothing runs; the counters are atomic ints.
+    unsafe {
+        let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOLOAD | libc::RTLD_LAZY);
+        assert!(!handle.is_null());
+        let address = libc::dlsym(handle, name.as_ptr()).cast::<c_int>();
+        let value = AtomicI32::from_ptr(address).load(Ordering::Relaxed);
+        libc::dlclose(handle);
+        value
+    }
 }
 
 /// Tests that start and stop the library have it for themselves.
