@@ -118,8 +118,11 @@ fn load(session: &Session, image: &Image, task: &str) -> Result<Model> {
     })
 }
 
-/// A model with its description: a folder, a `model.toml`, or a file with one beside it.
+/// A model with its description: a folder, a `model.toml`, a file with one beside it, or a URL.
 pub(crate) fn open_model(path: &Path) -> Result<Resource> {
+    if path.to_str().is_some_and(|text| text.contains("://")) {
+        return Ok(Resource::open(path, ResourceType::Model)?);
+    }
     if !path.exists() {
         bail!("there is no model at {}", path.display());
     }

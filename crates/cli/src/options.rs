@@ -109,7 +109,7 @@ pub(crate) struct Image {
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// Model file or folder.
+    /// Model file, folder, or http(s) URL; `#sha256=HASH` at its end is checked.
     pub(crate) model: PathBuf,
 
     /// Input tensor from a .npy file; the name may be left out for inputs in order.
