@@ -18,28 +18,28 @@
 //! A request whose caller has given up stays in the table until the agent has
 //! answered it, so that the agent never has more in flight than it granted.
 
+mod lead;
+mod pending;
+mod reply;
+
 use crate::address::Address;
-use crate::error::{CallError, ConnectError, ReadError, SendError};
+use crate::error::{CallError, ConnectError, SendError};
 use crate::handshake::{self, Granted};
-use crate::outputs::{Outputs, PlaceError, checked, deliver};
+use crate::outputs::Outputs;
 use crate::reader::FrameReader;
-use crate::sys::{self, Piece, Ready};
-use crate::table::{Meaning, Table};
-use crate::timed::{Present, Source, Timed, deadline};
+use crate::table::Table;
+use crate::timed::deadline;
 use crate::writer::FrameWriter;
 use crate::{Stream, fork};
-use std::cell::Cell;
-use std::io;
-use std::os::fd::AsFd;
+use lead::{Goal, Reading};
+pub use pending::Pending;
+use reply::Expected;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use vaccel_wire::{Args, Frame, FrameBuffer, Header, Hello, Kind, Limits, WireError};
+use vaccel_wire::{Frame, FrameBuffer, Hello, Kind, Limits, WireError};
 
 /// The most requests that a client has in flight, whatever the agent grants.
 const MOST_IN_FLIGHT: u16 = 256;
-
-/// How often a writer that waits for room looks whether somebody still reads.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -82,51 +82,6 @@ pub struct Connection {
     replies: Box<[Condvar]>,
     room: Condvar,
 }
-
-#[derive(Debug)]
-struct Reading {
-    frames: FrameReader,
-    /// The socket's receive timeout.
-    timeout: Duration,
-}
-
-/// What a leader waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    Reply(u64, Expected),
-    Room,
-}
-
-/// What the answer to a request must look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Expected {
-    kind: Kind,
-    nr_write: u16,
-}
-
-/// Why a leader stopped reading.
-enum Led {
-    /// Its own reply, delivered.
-    Reply(Result<(), CallError>),
-    /// There is room for a further request.
-    Room,
-    TimedOut,
-    Dead,
-}
-
-/// A request in flight.
-#[derive(Debug)]
-#[must_use = "the reply must be waited for"]
-pub struct Pending<'c> {
-    connection: &'c Connection,
-    request: u64,
-    expected: Expected,
-    deadline: Instant,
-    timeout: Duration,
-    /// True once nothing is in flight any more.
-    over: bool,
-}
-
 impl Connection {
     /// Connects to an agent and opens the connection.
     ///
@@ -288,18 +243,6 @@ impl Connection {
             after,
         }
     }
-
-    fn misfit(&self, text: impl Into<String>) -> CallError {
-        CallError::Reply(Arc::clone(&self.address), text.into())
-    }
-
-    fn no_place(&self, error: PlaceError) -> CallError {
-        match error {
-            PlaceError::Misfit(text) => self.misfit(text),
-            PlaceError::NoMemory(bytes) => CallError::NoMemory(bytes),
-        }
-    }
-
     /// Finds a place for a request, waiting for one when all are taken.
     fn enter(&self, deadline: Instant, timeout: Duration) -> Result<u64, CallError> {
         let mut table = self.lock();
@@ -337,274 +280,6 @@ impl Connection {
             self.room.notify_one();
         }
     }
-
-    /// Called while the socket is full: waits for room, and reads if nobody does.
-    fn while_full(&self, left: Option<Duration>) -> io::Result<()> {
-        let fd = self.writer.stream().as_fd();
-        let mut table = self.lock();
-        if table.lead {
-            drop(table);
-            let time = left.map_or(LOOK, |l| l.min(LOOK));
-            return sys::wait(fd, Ready::Write, Some(time)).map(drop);
-        }
-        table.lead = true;
-        drop(table);
-        let _lead = Lead(self);
-        if let Some(Ready::Read | Ready::Either) = sys::wait(fd, Ready::Either, left)? {
-            let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut present = Present(self.writer.stream());
-            // An error that lasts is found again by the next who reads.
-            while self.next(&mut reading.frames, &mut present, None).is_ok() {}
-        }
-        Ok(())
-    }
-
-    /// Reads until the goal is reached. The caller has set `lead`; it is
-    /// unset, and passed on, on return.
-    fn lead(&self, goal: Goal, deadline: Instant, outputs: &mut dyn Outputs) -> Led {
-        let lead = Lead(self);
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let Reading { frames, timeout } = &mut *reading;
-        let mut source = Timed {
-            stream: self.writer.stream(),
-            deadline,
-            current: timeout,
-        };
-        let own = match goal {
-            Goal::Reply(request, _) => Some(request),
-            Goal::Room => None,
-        };
-        let led = loop {
-            match self.next(frames, &mut source, own) {
-                Ok(header) if Some(header.request) == own => {
-                    let Goal::Reply(_, expected) = goal else {
-                        continue;
-                    };
-                    match self.take(header, expected, frames, &mut source, outputs) {
-                        Ok(result) => break Led::Reply(result),
-                        Err(error) => break self.fault(&error),
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => break self.fault(&error),
-            }
-            if goal == Goal::Room && self.lock().has_room() {
-                break Led::Room;
-            }
-        };
-        // Others may read from here on.
-        drop(reading);
-        drop(lead);
-        led
-    }
-
-    /// What an error of reading means for the leader and the connection.
-    fn fault(&self, error: &ReadError) -> Led {
-        if matches!(error, ReadError::TimedOut) {
-            return Led::TimedOut;
-        }
-        self.die(match error {
-            ReadError::Closed => "the agent hung up".into(),
-            ReadError::Truncated => "the agent hung up in the middle of a reply".into(),
-            ReadError::Frame { error, .. } => format!("the agent sent what is no frame: {error}"),
-            other => other.to_string(),
-        });
-        Led::Dead
-    }
-
-    /// Reads one frame and hands it to whom it concerns; the caller's own stays
-    /// in the reader.
-    fn next<S: Source>(
-        &self,
-        frames: &mut FrameReader,
-        source: &mut S,
-        own: Option<u64>,
-    ) -> Result<Header, ReadError> {
-        let header = frames.head(source)?;
-        match header.kind {
-            Kind::Reply | Kind::Pong => {}
-            Kind::Ping => {
-                frames.skip();
-                let mut buffer = FrameBuffer::new();
-                self.writer.post(&buffer.bare(Kind::Pong, header.request));
-                return Ok(header);
-            }
-            Kind::Request | Kind::Cancel => {
-                return Err(ReadError::Frame {
-                    header: Some(header),
-                    error: WireError::Field {
-                        message: "a frame from the agent",
-                        field: "kind",
-                        value: header.kind as u64,
-                    },
-                });
-            }
-        }
-        if Some(header.request) == own {
-            return Ok(header);
-        }
-        let meaning = self.lock().meaning(header.request);
-        match meaning {
-            Meaning::Pending => {
-                let message = frames.receive(source)?;
-                let mut table = self.lock();
-                let wanted = table.answer(header.request, message);
-                drop(table);
-                if wanted {
-                    self.replies[Table::index(header.request)].notify_one();
-                } else {
-                    self.room.notify_one();
-                }
-            }
-            Meaning::Abandoned => {
-                frames.skip();
-                self.leave(header.request);
-            }
-            Meaning::Unknown => {
-                return Err(ReadError::Frame {
-                    header: Some(header),
-                    error: WireError::Field {
-                        message: "a reply",
-                        field: "number of the request",
-                        value: header.request,
-                    },
-                });
-            }
-        }
-        Ok(header)
-    }
-
-    /// Takes the leader's own reply. The outer error is one of reading.
-    fn take<S: Source>(
-        &self,
-        header: Header,
-        expected: Expected,
-        frames: &mut FrameReader,
-        source: &mut S,
-        outputs: &mut dyn Outputs,
-    ) -> Result<Result<(), CallError>, ReadError> {
-        if let Some(payload) = frames.payload() {
-            let result = self.deliver(&header, frames.meta(), payload, expected, outputs);
-            frames.skip();
-            return Ok(result);
-        }
-        if frames.is_gathering() || header.status() != 0 || header.kind != expected.kind {
-            let message = frames.receive(source)?;
-            let (meta, payload) = (message.meta(), message.payload());
-            return Ok(self.deliver(&header, meta, payload, expected, outputs));
-        }
-        let pieces = Args::decode(&header, frames.meta(), frames.limits())
-            .map_err(|e| self.misfit(e.to_string()))
-            .and_then(|args| self.pieces(&header, &args, expected, outputs));
-        match pieces {
-            Ok((mut pieces, _gap)) => {
-                // SAFETY: each piece is the memory of an output, which whoever
-                // made it vouches for, or the gap, which lives until here.
-                let outcome = unsafe { frames.scatter(source, &mut pieces) };
-                if outcome.is_err() {
-                    // The reader drops the rest of the reply: it has come.
-                    self.leave(header.request);
-                }
-                outcome.map(Ok)
-            }
-            Err(error) => {
-                frames.skip();
-                Ok(Err(error))
-            }
-        }
-    }
-
-    /// The memory that the payload of a reply goes to, gaps included.
-    fn pieces(
-        &self,
-        header: &Header,
-        args: &Args<'_>,
-        expected: Expected,
-        outputs: &mut dyn Outputs,
-    ) -> Result<(Vec<Piece>, Box<[u8; 64]>), CallError> {
-        self.check(header, expected)?;
-        // Gaps are dropped here; writing them one over the other does no harm.
-        let mut gap = Box::new([0; 64]);
-        let mut pieces = Vec::with_capacity(2 * args.writes().len());
-        let mut end = 0;
-        let mut add = |at: *mut u8, len: usize| {
-            if len > 0 {
-                pieces.push(Piece {
-                    iov_base: at.cast(),
-                    iov_len: len,
-                });
-            }
-        };
-        // A successful reply has no read arguments that anybody wants, but their
-        // bytes come first.
-        for arg in args.reads() {
-            if arg.size > 0 && arg.has_data() {
-                return Err(self.misfit("a successful reply has read arguments"));
-            }
-        }
-        for arg in args.writes() {
-            let to = checked(&arg, outputs).map_err(|e| self.no_place(e))?;
-            if !arg.range.is_empty() {
-                add(gap.as_mut_ptr(), arg.range.start - end);
-                add(to.at, arg.range.len());
-                end = arg.range.end;
-            }
-        }
-        Ok((pieces, gap))
-    }
-
-    fn check(&self, header: &Header, expected: Expected) -> Result<(), CallError> {
-        if header.nr_write == expected.nr_write {
-            return Ok(());
-        }
-        Err(self.misfit(format!(
-            "it has {} outputs, and {} were asked for",
-            header.nr_write, expected.nr_write
-        )))
-    }
-
-    /// Hands a complete reply to its caller.
-    fn deliver(
-        &self,
-        header: &Header,
-        meta: &[u8],
-        payload: &[u8],
-        expected: Expected,
-        outputs: &mut dyn Outputs,
-    ) -> Result<(), CallError> {
-        if header.kind != expected.kind {
-            return Err(self.misfit("a sign of life was mixed up with a reply"));
-        }
-        if header.kind == Kind::Pong {
-            return Ok(());
-        }
-        let args = Args::decode(header, meta, &Limits::for_frame(u64::MAX))
-            .map_err(|e| self.misfit(e.to_string()))?;
-        let status = header.status();
-        if status != 0 {
-            let message = args.message(payload);
-            // None is usual; another number is nothing to learn from.
-            if header.nr_write == expected.nr_write {
-                outputs.failed(status, &args, payload);
-            }
-            return Err(CallError::Remote {
-                // Negative numbers are nobody's error codes.
-                status: if status > 0 {
-                    status
-                } else {
-                    vaccel_abi::error::EREMOTEIO
-                },
-                message: if message.is_empty() {
-                    vaccel_abi::error::describe(status).to_owned()
-                } else {
-                    message
-                },
-            });
-        }
-        self.check(header, expected)?;
-        deliver(&args, payload, outputs).map_err(|e| self.no_place(e))
-    }
-
     /// Ends the connection: every call in flight fails now.
     fn die(&self, reason: String) {
         let mut table = self.lock();
@@ -634,99 +309,4 @@ impl Drop for Connection {
             self.writer.stream().shutdown();
         }
     }
-}
-
-/// The right and duty to read the stream; passed on when dropped.
-struct Lead<'c>(&'c Connection);
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        let mut table = self.0.lock();
-        table.lead = false;
-        if let Some(index) = table.sleeper() {
-            self.0.replies[index].notify_one();
-        } else if table.waiting_for_room > 0 {
-            self.0.room.notify_one();
-        }
-    }
-}
-
-impl Pending<'_> {
-    /// Waits for the reply.
-    ///
-    /// # Errors
-    /// See [`CallError`]. After an error nothing writes to the outputs any more.
-    pub fn wait(mut self, outputs: &mut dyn Outputs) -> Result<(), CallError> {
-        let connection = self.connection;
-        let index = Table::index(self.request);
-        let mut table = connection.lock();
-        loop {
-            if let Some(message) = table.take(self.request) {
-                self.over = true;
-                if table.waiting_for_room > 0 {
-                    connection.room.notify_one();
-                }
-                drop(table);
-                let (meta, payload) = (message.meta(), message.payload());
-                return connection.deliver(&message.header, meta, payload, self.expected, outputs);
-            }
-            if let Some(reason) = &table.dead {
-                let reason = Arc::clone(reason);
-                return Err(CallError::Lost(Arc::clone(&connection.address), reason));
-            }
-            if !table.lead {
-                table.lead = true;
-                drop(table);
-                let goal = Goal::Reply(self.request, self.expected);
-                match connection.lead(goal, self.deadline, outputs) {
-                    Led::Reply(result) => {
-                        self.over = true;
-                        connection.leave(self.request);
-                        return result;
-                    }
-                    Led::TimedOut => return Err(connection.timed_out(self.timeout)),
-                    Led::Room | Led::Dead => {}
-                }
-                table = connection.lock();
-                continue;
-            }
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(connection.timed_out(self.timeout));
-            }
-            table.park(self.request, true);
-            let waited = connection.replies[index].wait_timeout(table, left);
-            table = waited.unwrap_or_else(PoisonError::into_inner).0;
-            table.park(self.request, false);
-        }
-    }
-}
-
-impl Drop for Pending<'_> {
-    /// Takes the request back when nobody has waited for its reply.
-    fn drop(&mut self) {
-        if self.over || self.connection.epoch != fork::epoch() {
-            return;
-        }
-        let connection = self.connection;
-        let mut table = connection.lock();
-        let to_come = table.abandon(self.request);
-        let dead = table.dead.is_some();
-        if table.waiting_for_room > 0 {
-            connection.room.notify_one();
-        }
-        drop(table);
-        if to_come && !dead {
-            CANCEL.with(|cell| {
-                let mut buffer = cell.take();
-                let frame = buffer.bare(Kind::Cancel, self.request);
-                connection.writer.post(&frame);
-                cell.set(buffer);
-            });
-        }
-    }
-}
-
-thread_local! {
-    static CANCEL: Cell<FrameBuffer> = Cell::default();
 }

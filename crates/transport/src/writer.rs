@@ -86,10 +86,14 @@ impl FrameWriter {
             Ok(Try::All) => {
                 tail.clear();
                 gate.tail = tail;
+                self.let_in(&gate);
                 return Ok(());
             }
             Ok(Try::Full) => {}
-            Err(error) => return Err(lose(&mut gate, &error)),
+            Err(error) => {
+                self.let_in(&gate);
+                return Err(lose(&self.stream, &mut gate, &error));
+            }
         }
         gate.busy = true;
         drop(gate);
@@ -107,20 +111,23 @@ impl FrameWriter {
         };
         let mut gate = self.lock();
         gate.busy = false;
-        if gate.waiting > 0 {
-            self.free.notify_one();
-        }
+        self.let_in(&gate);
         match outcome {
             Ok(()) => {
                 // What was posted meanwhile; the rest of it goes with the next frame.
                 self.flush(&mut gate);
                 Ok(())
             }
-            Err(Some(error)) => {
-                self.free.notify_all();
-                Err(lose(&mut gate, &error))
-            }
+            Err(Some(error)) => Err(lose(&self.stream, &mut gate, &error)),
             Err(None) => self.give_up(&mut gate, &tail[tail_sent..], frame, sent),
+        }
+    }
+
+    /// Wakes one who waits. Whoever comes in calls it on the way out, too: so each
+    /// wakes the next, whether the frame went out at once or not.
+    fn let_in(&self, gate: &Gate) {
+        if gate.waiting > 0 {
+            self.free.notify_one();
         }
     }
 
@@ -129,6 +136,7 @@ impl FrameWriter {
         let mut gate = self.lock();
         loop {
             if let Some(reason) = &gate.lost {
+                self.let_in(&gate);
                 return Err(SendError::Lost(Arc::clone(reason)));
             }
             if !gate.busy {
@@ -230,9 +238,7 @@ impl FrameWriter {
             let error = io::Error::other(format!(
                 "the peer stopped taking bytes in the middle of a frame, and {rest} bytes are left"
             ));
-            self.stream.shutdown();
-            self.free.notify_all();
-            return Err(lose(gate, &error));
+            return Err(lose(&self.stream, gate, &error));
         }
         gate.tail.extend_from_slice(tail);
         if begun {
@@ -257,9 +263,7 @@ impl FrameWriter {
         }
         if gate.tail.len() > 2 * MAX_TAIL {
             let error = io::Error::other("the peer stopped taking bytes");
-            self.stream.shutdown();
-            self.free.notify_all();
-            lose(&mut gate, &error);
+            lose(&self.stream, &mut gate, &error);
         } else if !gate.busy {
             self.flush(&mut gate);
         }
@@ -273,12 +277,17 @@ impl FrameWriter {
                 Ok(0) => break,
                 Ok(n) => sent += n,
                 Err(error) => {
-                    lose(gate, &error);
+                    lose(&self.stream, gate, &error);
                     return;
                 }
             }
         }
         gate.tail.drain(..sent);
+    }
+
+    /// Why nothing can be sent any more, unless the peer has just hung up.
+    pub(crate) fn fault(&self) -> Option<Arc<str>> {
+        self.lock().lost.clone().filter(|reason| **reason != *GONE)
     }
 
     fn lock(&self) -> MutexGuard<'_, Gate> {
@@ -287,12 +296,17 @@ impl FrameWriter {
     }
 }
 
-/// Makes the stream unusable for every later frame.
-fn lose(gate: &mut Gate, error: &io::Error) -> SendError {
+/// What a hang-up is called.
+const GONE: &str = "the peer hung up";
+
+/// Makes the stream unusable for every later frame. When the peer is gone it can
+/// still be read: there may be a last word. Else whoever reads must learn of it.
+fn lose(stream: &Stream, gate: &mut Gate, error: &io::Error) -> SendError {
     let reason: Arc<str> = if sys::is_gone(error) {
-        "the peer hung up".into()
+        GONE.into()
     } else {
-        error.to_string().into()
+        stream.shutdown();
+        format!("cannot send: {error}").into()
     };
     gate.tail = Vec::new();
     gate.lost = Some(Arc::clone(&reason));

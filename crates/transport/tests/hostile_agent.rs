@@ -395,6 +395,43 @@ fn an_agent_that_takes_nothing_is_left_at_the_deadline() {
 }
 
 #[test]
+fn memory_that_cannot_be_sent_ends_the_connection_at_once_and_says_so() {
+    let (connection, thread) = hostile(&Options::default(), |stream| {
+        let mut reader = FrameReader::new(Limits::default());
+        while reader.read(&stream).is_ok() {}
+    });
+    // A program in C may pass a pointer to memory that is not there.
+    let len = 1 << 20;
+    // SAFETY: a new mapping that may not be read.
+    let at = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0)
+    };
+    assert_ne!(at, libc::MAP_FAILED);
+    // SAFETY: never read by this program; the kernel finds out.
+    let bytes = unsafe { std::slice::from_raw_parts(at.cast::<u8>(), len) };
+    let mut buffer = FrameBuffer::new();
+    let mut builder = buffer.request(1);
+    builder.read_buffer(bytes);
+    let mut frame = builder.finish().unwrap();
+    let start = Instant::now();
+    let error = connection
+        .call(&mut frame, 0, Some(SOON), &mut ())
+        .unwrap_err();
+    assert!(start.elapsed() < SOON / 2);
+    assert_eq!(error.code(), EREMOTEIO);
+    assert!(
+        error.to_string().contains("cannot send: Bad address"),
+        "{error}"
+    );
+    assert_eq!(call(&connection, SOON).unwrap_err().code(), ESESS);
+    drop(connection);
+    thread.join().unwrap();
+    // SAFETY: mapped above; nothing refers to it any more.
+    unsafe { libc::munmap(at, len) };
+}
+
+#[test]
 fn a_sign_of_life_is_given() {
     let (connection, thread) = hostile(&Options::default(), |stream| {
         let stream = Arc::new(stream);

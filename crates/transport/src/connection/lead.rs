@@ -1,0 +1,196 @@
+//! The leader: the caller who reads the stream, for itself and for others.
+
+use super::Connection;
+use super::reply::Expected;
+use crate::error::{CallError, ReadError};
+use crate::outputs::Outputs;
+use crate::reader::FrameReader;
+use crate::sys::{self, Ready};
+use crate::table::{Meaning, Table};
+use crate::timed::{Present, Source, Timed};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+use vaccel_wire::{FrameBuffer, Header, Kind, WireError};
+
+/// How often a writer that waits for room looks whether somebody still reads.
+const LOOK: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) frames: FrameReader,
+    /// The socket's receive timeout.
+    pub(super) timeout: Duration,
+}
+/// What a leader waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    Reply(u64, Expected),
+    Room,
+}
+/// Why a leader stopped reading.
+pub(super) enum Led {
+    /// Its own reply, delivered.
+    Reply(Result<(), CallError>),
+    /// There is room for a further request.
+    Room,
+    TimedOut,
+    Dead,
+}
+/// The right and duty to read the stream; passed on when dropped.
+pub(super) struct Lead<'c>(&'c Connection);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut table = self.0.lock();
+        table.lead = false;
+        if let Some(index) = table.sleeper() {
+            self.0.replies[index].notify_one();
+        } else if table.waiting_for_room > 0 {
+            self.0.room.notify_one();
+        }
+    }
+}
+
+impl Connection {
+    /// Called while the socket is full: waits for room, and reads if nobody does.
+    pub(super) fn while_full(&self, left: Option<Duration>) -> io::Result<()> {
+        let fd = self.writer.stream().as_fd();
+        let mut table = self.lock();
+        if table.lead {
+            drop(table);
+            let time = left.map_or(LOOK, |l| l.min(LOOK));
+            return sys::wait(fd, Ready::Write, Some(time)).map(drop);
+        }
+        table.lead = true;
+        drop(table);
+        let _lead = Lead(self);
+        if let Some(Ready::Read | Ready::Either) = sys::wait(fd, Ready::Either, left)? {
+            let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut present = Present(self.writer.stream());
+            // An error that lasts is found again by the next who reads.
+            while self.next(&mut reading.frames, &mut present, None).is_ok() {}
+        }
+        Ok(())
+    }
+
+    /// Reads until the goal is reached. The caller has set `lead`; it is
+    /// unset, and passed on, on return.
+    pub(super) fn lead(&self, goal: Goal, deadline: Instant, outputs: &mut dyn Outputs) -> Led {
+        let lead = Lead(self);
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reading { frames, timeout } = &mut *reading;
+        let mut source = Timed {
+            stream: self.writer.stream(),
+            deadline,
+            current: timeout,
+        };
+        let own = match goal {
+            Goal::Reply(request, _) => Some(request),
+            Goal::Room => None,
+        };
+        let led = loop {
+            match self.next(frames, &mut source, own) {
+                Ok(header) if Some(header.request) == own => {
+                    let Goal::Reply(_, expected) = goal else {
+                        continue;
+                    };
+                    match self.take(header, expected, frames, &mut source, outputs) {
+                        Ok(result) => break Led::Reply(result),
+                        Err(error) => break self.fault(&error),
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => break self.fault(&error),
+            }
+            if goal == Goal::Room && self.lock().has_room() {
+                break Led::Room;
+            }
+        };
+        // Others may read from here on.
+        drop(reading);
+        drop(lead);
+        led
+    }
+
+    /// What an error of reading means for the leader and the connection.
+    fn fault(&self, error: &ReadError) -> Led {
+        if matches!(error, ReadError::TimedOut) {
+            return Led::TimedOut;
+        }
+        let reason = match (self.writer.fault(), error) {
+            (Some(reason), _) => reason.to_string(),
+            (None, ReadError::Closed) => "the agent hung up".into(),
+            (None, ReadError::Truncated) => "the agent hung up in the middle of a reply".into(),
+            (None, ReadError::Frame { error, .. }) => {
+                format!("the agent sent what is no frame: {error}")
+            }
+            (None, other) => other.to_string(),
+        };
+        self.die(reason);
+        Led::Dead
+    }
+
+    /// Reads one frame and hands it to whom it concerns; the caller's own stays
+    /// in the reader.
+    fn next<S: Source>(
+        &self,
+        frames: &mut FrameReader,
+        source: &mut S,
+        own: Option<u64>,
+    ) -> Result<Header, ReadError> {
+        let header = frames.head(source)?;
+        match header.kind {
+            Kind::Reply | Kind::Pong => {}
+            Kind::Ping => {
+                frames.skip();
+                let mut buffer = FrameBuffer::new();
+                self.writer.post(&buffer.bare(Kind::Pong, header.request));
+                return Ok(header);
+            }
+            Kind::Request | Kind::Cancel => {
+                return Err(ReadError::Frame {
+                    header: Some(header),
+                    error: WireError::Field {
+                        message: "a frame from the agent",
+                        field: "kind",
+                        value: header.kind as u64,
+                    },
+                });
+            }
+        }
+        if Some(header.request) == own {
+            return Ok(header);
+        }
+        let meaning = self.lock().meaning(header.request);
+        match meaning {
+            Meaning::Pending => {
+                let message = frames.receive(source)?;
+                let mut table = self.lock();
+                let wanted = table.answer(header.request, message);
+                drop(table);
+                if wanted {
+                    self.replies[Table::index(header.request)].notify_one();
+                } else {
+                    self.room.notify_one();
+                }
+            }
+            Meaning::Abandoned => {
+                frames.skip();
+                self.leave(header.request);
+            }
+            Meaning::Unknown => {
+                return Err(ReadError::Frame {
+                    header: Some(header),
+                    error: WireError::Field {
+                        message: "a reply",
+                        field: "number of the request",
+                        value: header.request,
+                    },
+                });
+            }
+        }
+        Ok(header)
+    }
+}
