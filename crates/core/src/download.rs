@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// `EPERM` where `VACCEL_DOWNLOAD_ENABLED` is 0, as it is for the tenants of an
 /// agent; `EINVAL` for a bad URL, `ENOTSUP` for one that is neither http nor
-/// https; `ETIMEDOUT`, `ERANGE` and `EIO` for downloads that fail.
+/// https; `ETIMEDOUT`, `ERANGE` for one that is too large, `ENOENT`, `EACCES` and
+/// `EREMOTEIO` for what the server says.
 pub(crate) fn all(urls: &[&CStr], folder: &Path) -> Result<Vec<PathBuf>> {
     if !env::switch("VACCEL_DOWNLOAD_ENABLED", None, true) {
         fail!(
@@ -38,7 +39,7 @@ fn one(url: &str, folder: &Path) -> Result<PathBuf> {
     crate::log_info!("downloading {url}");
     let failed = |failure: Failure| {
         let code = match &failure {
-            Failure::InvalidUrl { .. } => code::EINVAL,
+            Failure::InvalidUrl { .. } | Failure::WrongHash { .. } => code::EINVAL,
             Failure::UnsupportedScheme(_) => code::ENOTSUP,
             Failure::TimedOut { .. } => code::ETIMEDOUT,
             Failure::TooLarge { .. } => code::ERANGE,
@@ -49,7 +50,7 @@ fn one(url: &str, folder: &Path) -> Result<PathBuf> {
                 status: 401 | 403, ..
             } => code::EACCES,
             Failure::Write { path, source } => return Error::io(path, source),
-            _ => code::EIO,
+            _ => code::EREMOTEIO,
         };
         Error::new(code, failure.to_string())
     };

@@ -165,7 +165,12 @@ fn size_of_type<'a>(unit: &Unit<Reader<'a>>, entry: &Entry<'a>) -> Result<i64> {
     while let Some(child) = children.next()? {
         let child = child.entry();
         if child.tag() == gimli::DW_TAG_subrange_type {
-            count *= number(child, gimli::DW_AT_upper_bound).map_or(0, |last| last + 1);
+            // Lengths have no sign, whatever the width they are stored in suggests.
+            let last = child
+                .attr_value(gimli::DW_AT_upper_bound)
+                .and_then(|value| value.udata_value())
+                .and_then(|last| i64::try_from(last).ok());
+            count *= last.map_or(0, |last| last + 1);
         }
     }
     Ok(inner * count)
