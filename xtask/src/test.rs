@@ -37,6 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.unit {
         let prefix = target_dir().join("stage/debug");
         step("stage", || stage::install(&prefix, "dev"))?;
+        step("binary interface", || crate::abi::check_staged(&prefix))?;
         step("end to end", || {
             process::run(
                 cargo()

@@ -89,6 +89,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Compares a staged installation with the description.
+pub(crate) fn check_staged(prefix: &Path) -> Result<()> {
+    run(&Options {
+        accept: false,
+        prefix: Some(prefix.to_path_buf()),
+    })
+}
+
 /// Every line that is true of a staged installation.
 fn describe(prefix: &Path) -> Result<BTreeSet<String>> {
     let library = prefix.join("lib/libvaccel.so.0");
