@@ -97,7 +97,7 @@ def segment(folder):
     files = []
     for number, (height, width) in enumerate(SIZES):
         rng = np.random.default_rng([SEED, 3, number])
-        drawn, _, mask = scenes.draw(rng, "test", height, width, strength=0.8)
+        drawn, _, mask = scenes.draw(rng, "test", height, width, strength=0.8, least=0.25, most=0.6)
         name = save(folder, number, drawn)
         mask_name = f"{number + 1}-mask.png"
         Image.fromarray(mask).save(folder / mask_name, optimize=True)
