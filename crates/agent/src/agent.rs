@@ -12,9 +12,10 @@ use vaccel_transport::Address;
 
 use crate::listen::{self, Listener};
 use crate::options::{Isolation, Options};
-use crate::process::Recipe;
+use crate::pool::{Pool, Settings};
+use crate::process::{Recipe, worker_program};
 use crate::rundir::{self, Rundir};
-use crate::supervisor::{Settings, Supervisor, worker_program};
+use crate::supervisor::Supervisor;
 use crate::vaccel_config::VaccelConfig;
 use crate::{error, info, log};
 
@@ -58,17 +59,16 @@ fn run(options: Options) -> Result<()> {
     let settings = Settings {
         recipe: recipe(&options)?,
         isolation: options.isolation,
-        pool: options.pool.into(),
-        max_connections: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
-        drain_timeout: options.drain_timeout,
+        idle: options.pool.into(),
     };
+    let pool = Pool::new(settings, rundir)?;
+    let max_connections = usize::try_from(options.max_connections).unwrap_or(usize::MAX);
     let plugins = options.plugins().join(", ");
-    Supervisor::new(settings, rundir, listeners)?.run(|listeners| {
+    Supervisor::new(listeners, pool, max_connections, options.drain_timeout)?.run(|listeners| {
         for listener in listeners {
             info!("listening on {}, plugins: {plugins}", listener.address());
         }
         announce(listeners, ready_fd);
-        Ok(())
     })
 }
 

@@ -5,7 +5,7 @@
 //! on client and worker talk to each other directly, and the agent only
 //! watches. A worker that crashes takes its own connection with it and nothing else.
 //!
-//! * [`supervisor`]: the agent's loop. [`process`]: one worker as the agent sees it.
+//! * [`supervisor`]: the agent's loop. [`pool`]: its workers. [`process`]: one of them.
 //! * [`handoff`]: what the two say to each other.
 //! * [`worker`]: the other program; it serves connections as `docs/protocol.md` says.
 //!
@@ -17,6 +17,7 @@ pub mod handoff;
 pub mod listen;
 pub mod log;
 pub mod options;
+pub mod pool;
 pub mod process;
 pub mod refuse;
 pub mod rundir;

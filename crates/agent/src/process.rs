@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
@@ -209,6 +209,23 @@ impl Drop for Process {
         }
         crate::rundir::remove(&self.folder);
     }
+}
+
+/// The worker program beside this one.
+///
+/// # Errors
+/// When this program does not know where it is, or there is no worker beside it.
+pub fn worker_program() -> Result<PathBuf> {
+    // Behind a symbolic link, such as vaccel-rpc-agent, the folder of the file counts.
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let beside = own.with_file_name("vaccel-worker");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    bail!(
+        "there is no {}; install vaccel-worker beside this program, or name it with --worker",
+        beside.display()
+    )
 }
 
 /// How a process ended, for people.

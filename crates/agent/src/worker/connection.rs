@@ -302,7 +302,7 @@ impl Connection {
             self.send(&buffer.error_reply(&header, ECANCELED, text));
             return;
         }
-        if let Some(frame) = call.sizes_reply(&header, &failure, buffer) {
+        if let Some(frame) = call.failure_reply(&header, &failure, buffer) {
             self.send(&frame);
             return;
         }

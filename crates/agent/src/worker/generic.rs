@@ -43,6 +43,8 @@ pub struct Call {
     slots: Vec<Slot>,
     /// Memory of the outputs.
     outputs: Option<Buffer>,
+    /// The operation has been called, so that what it wrote is there.
+    called: bool,
 }
 
 /// What a write argument was before the call.
@@ -56,6 +58,8 @@ struct Slot {
     capacity: usize,
     /// Index of the tensor, for a tensor.
     tensor: usize,
+    /// Says how a call of TensorFlow went, and is written also when it failed.
+    status: bool,
 }
 
 /// One output after the call.
@@ -103,7 +107,8 @@ impl Call {
         for arg in args.reads() {
             self.add_read(spec, &arg, payload, resources)?;
         }
-        self.add_writes(args, payload, pool)?;
+        self.add_writes(spec, args, payload, pool)?;
+        self.called = true;
         // SAFETY: every argument points to as many bytes as it says: into the payload,
         // the outputs or lists of `self`, none of which moves before the call is over.
         // All bytes are initialised, and aligned to 8, or to 64 from 64 bytes on.
@@ -140,26 +145,31 @@ impl Call {
         Ok(builder.finish()?)
     }
 
-    /// Builds the reply to a call that failed because a tensor was too large for its
-    /// room; it says what would have been needed. `None` for other failures.
-    pub fn sizes_reply<'b>(
-        &self,
+    /// Builds the reply to a call that failed and has more to say than why: the size that
+    /// a tensor would have needed, or the status of TensorFlow. `None` for other failures.
+    pub fn failure_reply<'b>(
+        &'b self,
         header: &Header,
         failure: &Failure,
         buffer: &'b mut FrameBuffer,
-    ) -> Option<Frame<'b, 'static>> {
-        let complete = self.write.len() == self.slots.len();
-        let has_tensor = self.slots.iter().any(|slot| slot.type_ == TENSOR);
-        if failure.code != ERANGE || !complete || !has_tensor {
+    ) -> Option<Frame<'b, 'b>> {
+        let too_small = |slot: &Slot| failure.code == ERANGE && slot.type_ == TENSOR;
+        let says = |slot: &Slot| !slot.null && (slot.status || too_small(slot));
+        if !self.called || !self.slots.iter().any(says) {
             return None;
         }
         let mut builder = buffer.error_reply_with(header, failure.code, &failure.message);
-        for slot in &self.slots {
+        for (slot, arg) in self.slots.iter().zip(&self.write) {
             if slot.null {
                 builder.write_null(slot.type_);
             } else if slot.type_ == TENSOR {
                 let tensor = &self.tensors[slot.tensor];
                 builder.write_tensor(&meta(tensor), Some(tensor.size));
+            } else if slot.status {
+                let written = written(slot, arg.buf, arg.size, arg.owned).ok()?;
+                // SAFETY: as in `reply`.
+                let bytes = unsafe { slice(&written) };
+                builder.write_bytes(slot.type_, slot.custom_type, bytes);
             } else {
                 builder.write_capacity(slot.type_, slot.custom_type, slot.capacity);
             }
@@ -194,6 +204,7 @@ impl Call {
         self.resources.clear();
         self.slots.clear();
         self.outputs = None;
+        self.called = false;
     }
 
     /// Makes room for everything that arguments will point at.
@@ -261,7 +272,13 @@ impl Call {
         Ok(())
     }
 
-    fn add_writes(&mut self, args: &Args<'_>, payload: &mut [u8], pool: &Arc<Pool>) -> Result<()> {
+    fn add_writes(
+        &mut self,
+        spec: &OpSpec,
+        args: &Args<'_>,
+        payload: &mut [u8],
+        pool: &Arc<Pool>,
+    ) -> Result<()> {
         let has_room = |arg: &Arg<'_>| !arg.is_null() && !arg.is_allocate() && !arg.has_data();
         let mut layout = Layout::new();
         for arg in args.writes().filter(has_room) {
@@ -297,6 +314,10 @@ impl Call {
                 data,
                 capacity: size,
                 tensor: 0,
+                status: spec
+                    .write
+                    .get(arg.index)
+                    .is_some_and(|param| param.name.starts_with("status")),
             };
             let arg = match &arg.tensor {
                 Some(tensor) => {
