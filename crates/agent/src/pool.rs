@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::backoff::Backoff;
 use crate::handoff::{ToAgent, ToWorker};
 use crate::options::Isolation;
-use crate::process::{Process, Recipe, describe};
+use crate::process::{Process, Recipe, describe, reap_strangers};
 use crate::rundir::Rundir;
 use crate::{debug, error, info, log, warn};
 
@@ -243,6 +243,7 @@ impl Pool {
                 }
             }
         }
+        reap_strangers(|pid| self.workers.iter().any(|w| w.process.id() == pid));
         returned
     }
 

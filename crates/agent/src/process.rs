@@ -211,6 +211,29 @@ impl Drop for Process {
     }
 }
 
+/// Takes leave of ended children that are not `ours`, where the agent is process 1 of a
+/// container: what workers had started becomes its child when they end.
+pub fn reap_strangers(ours: impl Fn(u32) -> bool) {
+    if std::process::id() != 1 {
+        return;
+    }
+    loop {
+        // SAFETY: a plain C structure, for which zeros are valid.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` is live; nothing is taken yet.
+        let code = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, look) };
+        // SAFETY: `waitid` has filled it, or left the zeros.
+        let pid = unsafe { info.si_pid() };
+        // One of ours is waited for in its own place; the rest have their turn after it.
+        if code != 0 || pid <= 0 || u32::try_from(pid).is_ok_and(&ours) {
+            return;
+        }
+        // SAFETY: that child has ended, and nobody else waits for it.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
 /// The worker program beside this one.
 ///
 /// # Errors

@@ -144,7 +144,8 @@ impl Supervisor {
             fds.extend(listeners.map(|l| PollFd::from_borrowed_fd(l.as_fd(), PollFlags::IN)));
         }
         let due = self.next_deadline(now);
-        let timeout = due.map(|at| timespec(at.saturating_duration_since(now)));
+        // Only a time that no clock can hold does not convert; then there is none.
+        let timeout = due.and_then(|at| Timespec::try_from(at.saturating_duration_since(now)).ok());
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e).context("cannot wait for events"),
@@ -263,11 +264,4 @@ struct Happened {
     signal: bool,
     workers: Vec<usize>,
     listeners: Vec<usize>,
-}
-
-fn timespec(time: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    }
 }
