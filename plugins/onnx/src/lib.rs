@@ -9,6 +9,7 @@ mod deep_stack;
 mod default_model;
 mod describe;
 mod dtype;
+mod engine;
 mod format;
 mod graph;
 mod header;

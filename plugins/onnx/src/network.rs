@@ -1,17 +1,17 @@
 //! A loaded model: the engine's graph, and what a program may know of it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use rten::{Dimension, LoadError, LoadErrorKind, Model, ModelOptions, NodeId, ShapeInferenceMode};
+use rten::{Model, NodeId};
 use vaccel_plugin::abi::model::TENSOR_MAX_RANK;
-use vaccel_plugin::{Dtype, Error, Result, TensorInfo, bail, err, log};
+use vaccel_plugin::{Dtype, Error, Result, TensorInfo, bail, err};
 use vaccel_vision::{Description, ElementType, TensorShape, Vision};
 
 use crate::deep_stack::with_stack_for;
 use crate::dtype::Elem;
+use crate::engine::{self, Weights};
 use crate::format;
-use crate::graph::{MAX_ELEMENTS, Survey};
+use crate::graph::Survey;
 use crate::header::{Header, Port};
 use crate::source::{Identity, Item, Source};
 
@@ -63,18 +63,19 @@ impl Network {
         let depth = survey.depth;
         let differing = survey.differing.into_iter().collect();
         let values: Vec<String> = survey.values.into_iter().map(str::to_owned).collect();
-        let mut weights = Vec::new();
+        let mut weights = Weights::new();
         let mut external = Vec::new();
         for file in &header.external {
             let item = source.external(file)?;
             if let Some(path) = item.path() {
                 external.push((path.to_owned(), item.identity()?));
             }
-            weights.push((file.as_str(), item.bytes()?.into_owned()));
+            weights.push((file.clone(), item.bytes()?.into_owned()));
         }
-        let bytes = bytes.into_owned();
-        let graph = with_stack_for(depth, || parse(bytes, source, weights))??;
-        check_sizes(&graph, &values, &name)?;
+        // Only one copy of the file at a time.
+        let bytes = (!engine::reads_file(&source.model, &weights)).then(|| bytes.into_owned());
+        let graph = with_stack_for(depth, || engine::load(&source.model, bytes, weights))??;
+        engine::check_sizes(&graph, &values, &name)?;
         let slots = |ports: &[Port], kind, must| -> Result<Vec<Slot>> {
             let slot = |port: &Port| Slot::new(port, kind, must, &graph);
             let slots = ports.iter().map(slot).collect::<Result<_>>();
@@ -141,90 +142,6 @@ impl Network {
             Err(e) => Err(e.clone()),
         }
     }
-}
-
-/// Gives the model to the engine.
-///
-/// The engine's inference of shapes and its optimisations stumble over a few sound
-/// models, which then run without them.
-fn parse(bytes: Vec<u8>, source: &Source, weights: Vec<(&str, Vec<u8>)>) -> Result<Model> {
-    let name = &source.model.name;
-    let mut options = ModelOptions::with_all_ops();
-    for (file, bytes) in weights {
-        options.external_data(file, bytes);
-    }
-    let mut bytes = Some(bytes);
-    let mut first = None;
-    for (optimise, infer) in [
-        (true, ShapeInferenceMode::On),
-        (true, ShapeInferenceMode::Off),
-        (false, ShapeInferenceMode::Off),
-    ] {
-        options.enable_optimization(optimise).shape_inference(infer);
-        let bytes = match bytes.take() {
-            Some(bytes) => bytes,
-            None => source.model.bytes()?.into_owned(),
-        };
-        let (error, final_) = match catch_unwind(AssertUnwindSafe(|| options.load(bytes))) {
-            Ok(Ok(graph)) => return Ok(graph),
-            Ok(Err(e)) => load_error(&e, name),
-            Err(_) => (
-                err!(
-                    EINVAL,
-                    "{name} cannot be loaded: the engine gave up on its graph"
-                ),
-                false,
-            ),
-        };
-        let first = first.get_or_insert(error);
-        if final_ {
-            return Err(first.clone());
-        }
-        log::debug!("{}", first.message());
-    }
-    Err(first.unwrap_or_else(|| err!(EINVAL, "{name} cannot be loaded")))
-}
-
-/// What the engine says, and whether that is its last word.
-fn load_error(error: &LoadError, name: &str) -> (Error, bool) {
-    match error.kind() {
-        LoadErrorKind::OperatorInvalid => (
-            err!(
-                ENOTSUP,
-                "{name}: {error}; the README of the onnx plugin lists what there is"
-            ),
-            true,
-        ),
-        LoadErrorKind::OptimizeError | LoadErrorKind::ShapeInferenceFailed => {
-            (err!(EINVAL, "{name} cannot be loaded: {error}"), false)
-        }
-        _ => (err!(EINVAL, "{name} cannot be loaded: {error}"), true),
-    }
-}
-
-/// Refuses tensors beyond all measure, as far as their shapes are known before a run:
-/// the engine ends the process when there is no memory for them.
-fn check_sizes(graph: &Model, values: &[String], name: &str) -> Result<()> {
-    for value in values {
-        let info = graph
-            .find_node(value)
-            .and_then(|node| graph.node_info(node));
-        let Some(dims) = info.and_then(|info| info.shape()) else {
-            continue;
-        };
-        let count = dims.iter().try_fold(1_u64, |count, dim| match dim {
-            Dimension::Fixed(length) => Some(count.saturating_mul(*length as u64)),
-            Dimension::Symbolic(_) => None,
-        });
-        if count.is_some_and(|count| count > MAX_ELEMENTS) {
-            bail!(
-                ERANGE,
-                "{name} makes a tensor of {} elements (`{value}`), more than {MAX_ELEMENTS}",
-                count.unwrap_or_default()
-            );
-        }
-    }
-    Ok(())
 }
 
 impl Slot {

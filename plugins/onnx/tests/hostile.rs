@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -95,9 +95,12 @@ fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
 
 /// Loads a file and, if that succeeds, runs it on zeros. Any error will do that is
 /// one of the documented codes.
-fn load_and_run(bytes: &[u8]) {
+fn load_and_run(bytes: &[u8], file: Option<&Path>) {
     let mut session = Session::new();
-    session.add_memory(bytes);
+    match file {
+        Some(file) => session.add_files(&[file]),
+        None => session.add_memory(bytes),
+    };
     let result = session.load(0, "threads=1").and_then(|()| {
         let info = session.info(0)?;
         let mut inputs = Vec::new();
@@ -155,7 +158,7 @@ fn work_on_damaged_files() {
     let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
     assert_eq!(set, 0);
     let files = sound_files();
-    let trace = std::env::temp_dir().join(format!("vaccel-onnx-damaged-{seed}"));
+    let trace = std::env::temp_dir().join(format!("vaccel-damaged-{seed}.onnx"));
     for number in 0..count {
         let mut random = Random(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
         let (path, sound) = &files[random.below(files.len())];
@@ -163,7 +166,7 @@ fn work_on_damaged_files() {
         // What was being read when the process ended.
         fs::write(&trace, &bytes).unwrap();
         let start = Instant::now();
-        load_and_run(&bytes);
+        load_and_run(&bytes, (number % 2 == 0).then_some(trace.as_path()));
         assert!(
             start.elapsed() < Duration::from_secs(20),
             "{number}: {}",
