@@ -4,8 +4,8 @@
 //! opens `libvaccel.so.0`, which stays open for good: plugins and their
 //! runtimes do not survive being unmapped.
 
+use std::error::Error as _;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -280,12 +280,9 @@ fn dlopen(path: &OsStr) -> Result<Handle, String> {
     // RTLD_GLOBAL: plugins written in C may count on the symbols of the library
     // without naming it among the libraries they need.
     // SAFETY: opening libvaccel runs its constructor, which is made for it.
+    // The source holds what the loader said.
     unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| {
-        let text = e.to_string();
-        if text.is_empty() {
-            String::from_utf8_lossy(path.as_bytes()).into_owned()
-        } else {
-            text
-        }
+        e.source()
+            .map_or_else(|| e.to_string(), ToString::to_string)
     })
 }

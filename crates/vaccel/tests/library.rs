@@ -226,9 +226,11 @@ fn a_library_that_is_not_there_is_an_error_that_says_what_to_do() {
         assert!(
             error
                 .message
-                .contains("VACCEL_LIBRARY=/nowhere/libvaccel.so.0"),
+                .contains("VACCEL_LIBRARY=/nowhere/libvaccel.so.0: "),
             "{error}"
         );
+        // What the loader says, not only that it failed.
+        assert!(error.message.contains("No such file"), "{error}");
         return;
     }
     let child = Command::new(std::env::current_exe().unwrap())

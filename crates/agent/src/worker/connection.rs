@@ -16,7 +16,7 @@ use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, Wi
 
 use super::control;
 use super::failure::{Failure, Result};
-use super::flights::Flights;
+use super::flights::{Begun, Flights};
 use super::generic::Call;
 use super::lead::Lead;
 use super::resources::Resources;
@@ -31,6 +31,11 @@ const STALL: Duration = Duration::from_secs(20);
 const SLOWEST: u64 = 1 << 20;
 /// How long operations that have no time left may still run after the client has gone.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// What code called by operations expects to find; only what is touched takes memory.
+pub const STACK: usize = 8 << 20;
+
+const TOO_LATE: &str = "the deadline had passed before the request could begin";
 
 /// What all connections of a worker have in common.
 #[derive(Debug, Clone)]
@@ -149,7 +154,9 @@ impl Connection {
     pub fn serve(&self, stuck: fn(u64)) -> String {
         std::thread::scope(|scope| {
             let spawn = move || {
-                let thread = std::thread::Builder::new().name("request".into());
+                let thread = std::thread::Builder::new()
+                    .name("request".into())
+                    .stack_size(STACK);
                 match thread.spawn_scoped(scope, || self.work()) {
                     Ok(_) => true,
                     Err(e) => {
@@ -192,7 +199,10 @@ impl Connection {
     fn work(&self) {
         let mut scratch = Scratch::default();
         while self.lead.take() {
-            while self.serve_one(&mut scratch) {}
+            let serve = || while self.serve_one(&mut scratch) {};
+            if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+                self.end("the agent failed internally; see the log above".to_owned());
+            }
         }
     }
 
@@ -223,14 +233,20 @@ impl Connection {
                 return false;
             }
         }
-        let arrived = Instant::now();
-        let deadline = arrived + self.time_of(&header);
-        if !self
-            .flights
-            .begin(header.request, deadline, header.frame_len())
-        {
-            self.end(format!("the request {} is in flight twice", header.request));
-            return false;
+        let deadline = Instant::now() + self.time_of(&header);
+        // Arguments that are wrong are answered later; they take no further memory.
+        let outputs = message.args(&self.limits).map_or(0, |args| args.capacity());
+        let bytes = header.frame_len().saturating_add(outputs);
+        match self.flights.begin(header.request, deadline, bytes) {
+            Begun::Yes => {}
+            Begun::Twice => {
+                self.end(format!("the request {} is in flight twice", header.request));
+                return false;
+            }
+            Begun::TooLate => {
+                self.send(&scratch.buffer.error_reply(&header, ETIMEDOUT, TOO_LATE));
+                return true;
+            }
         }
         if header.operation == RESOURCE_DATA {
             // Pieces keep the order in which they were sent: the next request
@@ -283,10 +299,7 @@ impl Connection {
         let header = message.header;
         let Scratch { buffer, call } = scratch;
         let result = if Instant::now() >= deadline {
-            Err(Failure::new(
-                ETIMEDOUT,
-                "the deadline had passed before the request could begin",
-            ))
+            Err(Failure::new(ETIMEDOUT, TOO_LATE))
         } else {
             let run = || self.run(&mut message, call, buffer, &header);
             catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {

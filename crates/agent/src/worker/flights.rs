@@ -3,6 +3,17 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// Whether a request may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It may.
+    Yes,
+    /// Its number is in flight already.
+    Twice,
+    /// Its time was over before there was memory for it.
+    TooLate,
+}
+
 /// The requests that are in flight, and the memory they take.
 #[derive(Debug)]
 pub struct Flights {
@@ -39,20 +50,22 @@ impl Flights {
         }
     }
 
-    /// Notes a request that has been read. Waits while the others take so much memory
-    /// that this one does not fit beside them. False when its number is in flight already.
+    /// Notes a request that has been read. Waits, until its deadline, while the others
+    /// take so much memory that this one does not fit beside them.
     #[must_use]
-    pub fn begin(&self, request: u64, deadline: Instant, bytes: u64) -> bool {
+    pub fn begin(&self, request: u64, deadline: Instant, bytes: u64) -> Begun {
         let mut inner = self.lock();
         while inner.bytes.saturating_add(bytes) > self.limit && !inner.flights.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Begun::TooLate;
+            }
             inner.waiting = true;
-            inner = self
-                .room
-                .wait(inner)
-                .unwrap_or_else(PoisonError::into_inner);
+            let waited = self.room.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if inner.flights.iter().any(|f| f.request == request) {
-            return false;
+            return Begun::Twice;
         }
         inner.bytes += bytes;
         inner.flights.push(Flight {
@@ -61,7 +74,7 @@ impl Flights {
             bytes,
             cancelled: false,
         });
-        true
+        Begun::Yes
     }
 
     /// Notes that a request is about to be answered. True when it was cancelled.
@@ -119,21 +132,24 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
     #[test]
     fn a_number_can_be_in_flight_once() {
         let flights = Flights::new(100);
-        let now = Instant::now();
-        assert!(flights.begin(1, now, 1));
-        assert!(!flights.begin(1, now, 1));
+        assert_eq!(flights.begin(1, soon(), 1), Begun::Yes);
+        assert_eq!(flights.begin(1, soon(), 1), Begun::Twice);
         assert!(!flights.end(1));
-        assert!(flights.begin(1, now, 1));
+        assert_eq!(flights.begin(1, soon(), 1), Begun::Yes);
     }
 
     #[test]
     fn cancelling_marks_only_what_is_in_flight() {
         let flights = Flights::new(100);
         flights.cancel(1);
-        assert!(flights.begin(1, Instant::now(), 1));
+        assert_eq!(flights.begin(1, soon(), 1), Begun::Yes);
         flights.cancel(2);
         flights.cancel(1);
         assert!(flights.end(1));
@@ -143,15 +159,15 @@ mod tests {
     #[test]
     fn a_request_waits_until_the_others_leave_it_memory() {
         let flights = Flights::new(100);
-        let now = Instant::now();
-        assert!(flights.begin(1, now, 200), "one alone may take more");
+        let alone = flights.begin(1, soon(), 200);
+        assert_eq!(alone, Begun::Yes, "one alone may take more");
         let (began, wait) = channel();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                assert!(flights.begin(2, now, 50));
+                assert_eq!(flights.begin(2, soon(), 50), Begun::Yes);
                 began.send(()).unwrap();
             });
-            let deadline = Instant::now() + Duration::from_secs(10);
+            let deadline = soon();
             while !flights.lock().waiting {
                 assert!(Instant::now() < deadline);
                 std::thread::yield_now();
@@ -160,5 +176,14 @@ mod tests {
             assert!(!flights.end(1));
             wait.recv_timeout(Duration::from_secs(10)).unwrap();
         });
+    }
+
+    #[test]
+    fn a_request_does_not_wait_for_memory_beyond_its_deadline() {
+        let flights = Flights::new(100);
+        assert_eq!(flights.begin(1, soon(), 100), Begun::Yes);
+        let deadline = Instant::now() + Duration::from_millis(20);
+        assert_eq!(flights.begin(2, deadline, 100), Begun::TooLate);
+        assert_eq!(flights.len(), 1);
     }
 }

@@ -206,7 +206,7 @@ impl Lead {
         threads.reading = false;
         if threads.idle > 0 {
             drop(threads);
-            self.changed.notify_all();
+            self.changed.notify_one();
         } else if threads.total < self.max_threads && !threads.closing {
             threads.total += 1;
             drop(threads);

@@ -210,6 +210,7 @@ fn start(shared: &Arc<Shared>, number: u64, origin: String, descriptor: OwnedFd)
     shared.lock().insert(number, open);
     std::thread::Builder::new()
         .name(format!("connection {number}"))
+        .stack_size(connection::STACK)
         .spawn(move || {
             debug!(connection = number, "from {origin}");
             let reason = match Connection::open(descriptor, number, &shared.settings) {
