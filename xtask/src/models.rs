@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use vaccel::{Config, Model, Resource, ResourceType, Session, Tensor};
+use vaccel::{Config, Dtype, Model, Resource, ResourceType, Session, Tensor};
+use vaccel_vision::f16_value;
 
 #[derive(clap::Args)]
 #[command(
@@ -242,8 +243,18 @@ fn abs_rel(
     pixels: usize,
 ) -> Result<(f64, f64)> {
     let map = output(model, input, "vaccel.map")?;
-    let truth = &array::<f32>(set, "depth")?[i * pixels..][..pixels];
-    Ok((mean_relative_error(truth, map.as_slice::<f32>()?), 1.0))
+    let depth = set.get("depth").context("the test set has no `depth`")?;
+    if depth.dtype() != Dtype::F16 {
+        bail!("`depth` is {}, not f16", depth.dtype().name());
+    }
+    let truth: Vec<f32> = depth
+        .bytes()
+        .chunks_exact(2)
+        .skip(i * pixels)
+        .take(pixels)
+        .map(|b| f16_value(u16::from_ne_bytes([b[0], b[1]])))
+        .collect();
+    Ok((mean_relative_error(&truth, map.as_slice::<f32>()?), 1.0))
 }
 
 /// Mean of |found - true| / true.
