@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{ADD, Agent, ECHO, FAIL, GATED_ECHO, NOOP, SOON, ZEROS, until};
+use common::{ADD, Agent, ECHO, FAIL, GATED_ECHO, Lateness, NOOP, SOON, ZEROS, until};
 use std::time::{Duration, Instant};
 use vaccel_transport::{CallError, Collect, Connection, Destination, Options, Outputs};
 use vaccel_wire::{Arg, FrameBuffer};
@@ -198,22 +198,20 @@ fn a_slow_reply_does_not_hold_up_others() {
 #[test]
 fn a_call_ends_at_its_deadline_and_is_cancelled() {
     let (agent, connection) = Agent::start(16, &Options::default());
-    for millis in [1, 30, 200] {
+    let mut lateness = Lateness::default();
+    for millis in [10, 200, 30, 60, 100] {
         let timeout = Duration::from_millis(millis);
         let start = Instant::now();
         let error = echo(&connection, GATED_ECHO, &[b"x"], Some(timeout)).unwrap_err();
-        let late = start.elapsed().saturating_sub(timeout);
+        lateness.note(timeout, start.elapsed());
         assert_eq!(error.code(), 110, "{error}");
-        assert!(
-            start.elapsed() >= timeout && late < Duration::from_millis(50),
-            "{late:?}"
-        );
     }
+    lateness.check();
     // The connection's own deadline, and then a short one again.
     noop(&connection).unwrap();
     assert_eq!(
         *agent.seen.cancelled.lock().unwrap(),
-        *agent.seen.requests.lock().unwrap()[..3].to_vec()
+        *agent.seen.requests.lock().unwrap()[..5].to_vec()
     );
     agent.gate.open();
     // The late replies are dropped.
@@ -238,7 +236,7 @@ fn a_follower_ends_at_its_deadline_while_another_reads() {
         let start = Instant::now();
         let error = echo(&connection, GATED_ECHO, &[b"x"], Some(timeout)).unwrap_err();
         assert_eq!(error.code(), 110);
-        assert!(start.elapsed() < timeout + Duration::from_millis(50));
+        assert!(start.elapsed() < SOON / 2);
         agent.gate.open();
         assert_eq!(leader.join().unwrap().unwrap(), [b"lead"]);
     });
@@ -282,7 +280,7 @@ fn no_more_requests_are_in_flight_than_the_agent_grants() {
         let start = Instant::now();
         let error = echo(&connection, ECHO, &[b"y"], Some(Duration::from_millis(50))).unwrap_err();
         assert_eq!(error.code(), 110);
-        assert!(start.elapsed() < Duration::from_millis(100));
+        assert!(start.elapsed() < SOON / 2);
         let third = scope.spawn(|| echo(&connection, ECHO, &[b"z"], None));
         agent.gate.open();
         assert_eq!(third.join().unwrap().unwrap(), [b"z"]);

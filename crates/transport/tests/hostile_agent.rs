@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{SOON, hostile, until};
+use common::{Lateness, SOON, hostile, until};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -194,22 +194,20 @@ fn an_agent_that_never_answers_is_left_at_the_deadline() {
         while let Ok(n @ 1..) = stream.recv_until(&mut buf, Instant::now() + SOON) {
             all.extend_from_slice(&buf[..n]);
         }
-        // Request and CANCEL of each of the two calls.
+        // Request and CANCEL of each of the five calls.
         let request = 40 + 2 * 24 + 4;
-        assert_eq!(all.len(), 2 * (request + 40));
+        assert_eq!(all.len(), 5 * (request + 40));
         assert_eq!((all[request], all[request + 40]), (3, 1));
     });
-    for millis in [20, 300] {
+    let mut lateness = Lateness::default();
+    for millis in [20, 300, 60, 150, 10] {
         let timeout = Duration::from_millis(millis);
         let start = Instant::now();
         let error = call(&connection, timeout).unwrap_err();
-        let took = start.elapsed();
+        lateness.note(timeout, start.elapsed());
         assert_eq!(error.code(), ETIMEDOUT);
-        assert!(
-            took >= timeout && took < timeout + Duration::from_millis(50),
-            "{took:?}"
-        );
     }
+    lateness.check();
     drop(connection);
     thread.join().unwrap();
 }
@@ -235,7 +233,7 @@ fn a_reply_byte_by_byte_is_taken_and_one_that_is_too_slow_is_left() {
     let start = Instant::now();
     let error = call(&connection, Duration::from_millis(100)).unwrap_err();
     assert_eq!(error.code(), ETIMEDOUT);
-    assert!(start.elapsed() < Duration::from_millis(150));
+    assert!(start.elapsed() < SOON / 2);
     assert_eq!(call(&connection, SOON).unwrap(), [b"data"]);
     thread.join().unwrap();
 }
@@ -291,7 +289,7 @@ fn a_large_reply_that_stops_half_way_is_left_and_its_rest_is_dropped() {
         .call(&mut frame, 0, Some(timeout), &mut Into(&mut out))
         .unwrap_err();
     assert_eq!(error.code(), ETIMEDOUT);
-    assert!(start.elapsed() < timeout + Duration::from_millis(50));
+    assert!(start.elapsed() < SOON / 2);
     out.fill(9);
     go.send(()).unwrap();
     assert_eq!(call(&connection, SOON).unwrap(), [b"data"]);
@@ -386,7 +384,7 @@ fn an_agent_that_takes_nothing_is_left_at_the_deadline() {
                     matches!(error.code(), ETIMEDOUT | EREMOTEIO | ESESS),
                     "{error}"
                 );
-                assert!(took < timeout + Duration::from_millis(50), "{took:?}");
+                assert!(took < SOON / 2, "{took:?}");
             });
         }
     });
@@ -476,7 +474,7 @@ fn opening(f: impl FnOnce(Stream) + Send + 'static) -> ConnectError {
     };
     let start = Instant::now();
     let error = Connection::open(ours, "unix:///test", &options).unwrap_err();
-    assert!(start.elapsed() < Duration::from_millis(350));
+    assert!(start.elapsed() < SOON / 2);
     thread.join().unwrap();
     error
 }

@@ -6,6 +6,7 @@ use crate::{NAME, error};
 use std::sync::Arc;
 use vaccel_plugin::abi::CResult;
 use vaccel_plugin::abi::arg::ARG_INT64;
+use vaccel_plugin::abi::error::ETIMEDOUT;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result, bail, err};
@@ -40,6 +41,12 @@ impl Session {
             Err(_) if !link.connection.is_usable() => {
                 link::lose(&link);
                 Self::open_on(&link::get()?, flags)
+            }
+            // A connection on which an agent does not even open a session may be
+            // stuck: the next session gets another.
+            Err(e) if e.code() == ETIMEDOUT => {
+                link::lose(&link);
+                Err(e)
             }
             result => result,
         }

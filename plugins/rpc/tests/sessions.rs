@@ -3,7 +3,7 @@
 
 mod common;
 use common::agent::Agent;
-use common::{Rpc, SOON, last_error, until};
+use common::{Lateness, Rpc, SOON, last_error, until};
 use std::time::{Duration, Instant};
 use vaccel_plugin::abi::op::{OP_EXEC, OP_NOOP};
 use vaccel_plugin::abi::plugin::PLUGIN_REMOTE;
@@ -231,26 +231,17 @@ fn a_call_ends_at_its_deadline() {
     let rpc = Rpc::start(&agent.address, &[("VACCEL_RPC_TIMEOUT", "0.2")]);
     let session = rpc.session();
     let exec: vaccel_plugin::abi::op::ExecFn = rpc.plugin.op(vaccel_plugin::Op::Exec);
-    let start = Instant::now();
     let none = std::ptr::null_mut();
-    // SAFETY: C strings, no arguments, a live session.
-    let code = unsafe {
-        exec(
-            session.as_ptr(),
-            c"/lib/math.so".as_ptr(),
-            c"gate".as_ptr(),
-            none,
-            0,
-            none,
-            0,
-        )
-    };
-    let took = start.elapsed();
-    assert_eq!(code, code::ETIMEDOUT);
-    assert!(
-        took >= Duration::from_millis(200) && took < Duration::from_millis(250),
-        "{took:?}"
-    );
+    let mut lateness = Lateness::default();
+    for _ in 0..5 {
+        let start = Instant::now();
+        let (library, symbol) = (c"/lib/math.so".as_ptr(), c"gate".as_ptr());
+        // SAFETY: C strings, no arguments, a live session.
+        let code = unsafe { exec(session.as_ptr(), library, symbol, none, 0, none, 0) };
+        lateness.note(Duration::from_millis(200), start.elapsed());
+        assert_eq!(code, code::ETIMEDOUT);
+    }
+    lateness.check();
     assert!(last_error().contains("within 0.2 s"), "{}", last_error());
     // The session is as good as before.
     agent.world.open_gate();
@@ -272,7 +263,7 @@ fn an_agent_that_never_says_welcome_is_left_at_the_connect_timeout() {
     assert_eq!(rpc.open(1).err(), Some(code::ETIMEDOUT));
     let took = start.elapsed();
     assert!(
-        took >= Duration::from_millis(150) && took < Duration::from_millis(250),
+        took >= Duration::from_millis(150) && took < SOON / 2,
         "{took:?}"
     );
 }

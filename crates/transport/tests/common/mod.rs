@@ -194,6 +194,30 @@ fn run(
     writer.send(&frame, Some(Instant::now() + SOON))
 }
 
+/// How late calls were at their deadlines. A loaded machine may be slow once or
+/// twice; it is the median that must be prompt.
+#[derive(Default)]
+pub(crate) struct Lateness(Vec<Duration>);
+
+impl Lateness {
+    pub(crate) fn note(&mut self, timeout: Duration, took: Duration) {
+        assert!(
+            took >= timeout,
+            "{took:?} is before the deadline of {timeout:?}"
+        );
+        self.0.push(took - timeout);
+    }
+
+    pub(crate) fn check(mut self) {
+        self.0.sort();
+        assert!(
+            self.0[self.0.len() / 2] < Duration::from_millis(50),
+            "{:?}",
+            self.0
+        );
+    }
+}
+
 /// Waits until something is so.
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;

@@ -14,7 +14,8 @@ use vaccel_transport::{
 };
 use vaccel_wire::control::{self, ResourceBegin, ResourceData};
 use vaccel_wire::{
-    ArgReader, Args, FrameBuffer, FrameBuilder, Header, Kind, Limits, Scalar, TensorMeta, Welcome,
+    ArgReader, Args, Frame, FrameBuffer, FrameBuilder, Header, Kind, Limits, Scalar, TensorMeta,
+    Welcome,
 };
 
 /// A resource as it arrived.
@@ -47,6 +48,14 @@ pub(crate) struct World {
 }
 
 impl World {
+    pub(crate) fn new(token: Option<&str>) -> Self {
+        Self {
+            token: token.map(|t| t.as_bytes().to_vec()),
+            next: AtomicI64::new(100),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn count(&self, operation: u32) -> usize {
         let requests = self.requests.lock().unwrap();
         requests.get(&(operation as u16)).copied().unwrap_or(0)
@@ -79,11 +88,7 @@ impl Agent {
     pub(crate) fn at(address: &Address, token: Option<&str>) -> Self {
         let listener = Listener::bind(address, &ListenerOptions::default()).unwrap();
         let address = listener.address().to_string();
-        let world = Arc::new(World {
-            token: token.map(|t| t.as_bytes().to_vec()),
-            next: AtomicI64::new(100),
-            ..World::default()
-        });
+        let world = Arc::new(World::new(token));
         let shared = Arc::clone(&world);
         let thread = std::thread::spawn(move || {
             std::thread::scope(|scope| {
@@ -188,12 +193,26 @@ type Failure = (i32, String);
 
 fn answer(message: &Message, world: &World, writer: &FrameWriter, mine: &mut Vec<i64>) {
     let mut buffer = FrameBuffer::new();
-    let header = &message.header;
     let mut store = Vec::new();
-    let frame = match run(message, world, mine, &mut store) {
+    let frame = build(message, world, mine, &mut store, &mut buffer);
+    let _ = writer.send(&frame, Some(Instant::now() + SOON));
+}
+
+/// The right answer to a request.
+pub(crate) fn build<'b>(
+    message: &Message,
+    world: &World,
+    mine: &mut Vec<i64>,
+    store: &'b mut Vec<Out>,
+    buffer: &'b mut FrameBuffer,
+) -> Frame<'b, 'b> {
+    let header = &message.header;
+    let result = run(message, world, mine, store);
+    let store = &*store;
+    match result {
         Ok(()) => {
             let mut builder = buffer.reply(header);
-            for out in &store {
+            for out in store {
                 out.add(&mut builder);
             }
             builder.finish().unwrap()
@@ -202,14 +221,13 @@ fn answer(message: &Message, world: &World, writer: &FrameWriter, mine: &mut Vec
             let mut builder = buffer.error_reply_with(header, status, &text);
             // All outputs or none.
             if store.len() == usize::from(header.nr_write) {
-                for out in &store {
+                for out in store {
                     out.add(&mut builder);
                 }
             }
             builder.finish().unwrap()
         }
-    };
-    let _ = writer.send(&frame, Some(Instant::now() + SOON));
+    }
 }
 
 /// One output.
