@@ -101,3 +101,34 @@ pub unsafe fn is_terminated(buf: *const c_void, size: usize) -> bool {
     // SAFETY: the contract of this function.
     unsafe { !libc::memchr(buf, 0, size).is_null() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use vaccel_abi::arg::{ARG_INT32, ARG_INT32_ARRAY, ARG_RAW};
+
+    #[test]
+    fn a_copy_is_independent_and_freed_with_the_argument() {
+        let mut number = 7i32;
+        let p =
+            alloc::filled(|arg| init(arg, (&raw const number).cast(), 4, ARG_INT32, 0)).unwrap();
+        number = 8;
+        // SAFETY: just made.
+        let arg = unsafe { Ptr::new(p, "arg") }.unwrap();
+        // SAFETY: the argument has four bytes.
+        assert_eq!(unsafe { get!(arg.buf).cast::<i32>().read_unaligned() }, 7);
+        assert_eq!(number, 8);
+        delete(arg);
+    }
+
+    #[test]
+    fn sizes_must_fit_their_type() {
+        let data = [0u8; 12];
+        let fits = |size, type_| check(data.as_ptr().cast(), size, type_).is_ok();
+        assert!(fits(4, ARG_INT32) && fits(12, ARG_INT32_ARRAY) && fits(5, ARG_RAW));
+        assert!(!fits(8, ARG_INT32) && !fits(2, ARG_INT32) && !fits(6, ARG_INT32_ARRAY));
+        assert!(!fits(0, ARG_RAW) && !fits(4, ARG_MAX));
+        assert!(check(std::ptr::null(), 4, ARG_INT32).is_err());
+    }
+}

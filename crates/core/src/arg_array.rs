@@ -345,3 +345,78 @@ impl Array {
         set!(array.count = count);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use vaccel_abi::arg::ARG_INT64;
+    use vaccel_abi::error as code;
+
+    fn array() -> Array {
+        let p = Array::create(0).unwrap();
+        // SAFETY: just made.
+        Array::from(unsafe { Ptr::new(p, "array") }.unwrap())
+    }
+
+    #[test]
+    fn an_array_grows_and_gives_back_what_was_added_in_order() {
+        let mut values: Vec<i64> = (0..100).collect();
+        let array = array();
+        for value in &mut values {
+            array
+                .add(std::ptr::from_mut(value).cast(), 8, ARG_INT64, 0)
+                .unwrap();
+        }
+        assert_eq!((array.count(), array.remaining()), (100, 100));
+        for wanted in 0..100i64 {
+            let mut value = 0i64;
+            // SAFETY: `value` outlives the call.
+            let out = unsafe { Ptr::new(&raw mut value, "value") }.unwrap();
+            array.get_bytes(ARG_INT64, out.cast(), 8).unwrap();
+            assert_eq!(value, wanted);
+        }
+        let mut value = 0i64;
+        // SAFETY: `value` outlives the call.
+        let out = unsafe { Ptr::new(&raw mut value, "value") }.unwrap();
+        let e = array.get_bytes(ARG_INT64, out.cast(), 8).unwrap_err();
+        assert_eq!(e.code(), code::ERANGE);
+        array.set_position(usize::MAX);
+        assert_eq!(array.position(), 100);
+        array.delete();
+    }
+
+    #[test]
+    fn a_wrapped_array_cannot_grow() {
+        let mut value = 1i64;
+        let mut args = [vaccel_arg {
+            buf: (&raw mut value).cast(),
+            size: 8,
+            type_: ARG_INT64,
+            custom_type_id: 0,
+            owned: false,
+        }];
+        let array = array();
+        array.wrap(args.as_mut_ptr(), 1).unwrap();
+        let e = array
+            .add((&raw mut value).cast(), 8, ARG_INT64, 0)
+            .unwrap_err();
+        assert_eq!(e.code(), code::EPERM);
+        array.delete();
+    }
+
+    #[test]
+    fn adding_a_range_that_fails_adds_nothing() {
+        let mut value = 1i64;
+        let (from, to) = (array(), array());
+        from.add((&raw mut value).cast(), 8, ARG_INT64, 0).unwrap();
+        assert!(to.add_range(from, 0, 2, true).is_err());
+        assert!(to.add_range(from, usize::MAX, 2, true).is_err());
+        assert_eq!(to.count(), 0);
+        to.add_range(from, 0, 1, true).unwrap();
+        to.add_range(to, 0, 1, false).unwrap();
+        assert_eq!(to.count(), 2);
+        from.delete();
+        to.delete();
+    }
+}

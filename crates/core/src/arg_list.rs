@@ -250,3 +250,22 @@ pub fn delete(list: Ptr<vaccel_arg_list>) {
         alloc::free(list.as_ptr());
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_takes_as_many_arguments_as_it_has_room_for() {
+        // SAFETY: just made.
+        let list = unsafe { Ptr::new(new(2).unwrap(), "list") }.unwrap();
+        let mut number = 3u32;
+        add_serial(list, (&raw mut number).cast(), 4).unwrap();
+        expect_nonserial(list, 100).unwrap();
+        let e = add_serial(list, (&raw mut number).cast(), 4).unwrap_err();
+        assert_eq!(e.code(), vaccel_abi::error::ERANGE);
+        delete(list);
+        assert!(new(0).is_err() && new(u32::MAX).is_err());
+    }
+}

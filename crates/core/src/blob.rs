@@ -427,3 +427,63 @@ pub fn read_file(path: &CStr) -> Result<(*mut u8, usize)> {
     file.read_to_end(&mut bytes).map_err(io)?;
     Ok((alloc::copy(&bytes)?, bytes.len()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn from_memory(naming: Naming<'_>) -> Result<Ptr<vaccel_blob>> {
+        static DATA: [u8; 5] = *b"bytes";
+        let p = alloc::filled(|blob| init_from_buf(blob, DATA.as_ptr(), 5, false, naming))?;
+        // SAFETY: just made.
+        unsafe { Ptr::new(p, "blob") }
+    }
+
+    #[test]
+    fn random_names_differ() {
+        let mut names: Vec<_> = (0..1000).map(|_| suffix()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 1000);
+    }
+
+    #[test]
+    fn a_blob_is_persisted_once_and_its_file_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let c_folder = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
+        let naming = Naming {
+            name: Some(c"x"),
+            folder: Some(&c_folder),
+            randomize: false,
+        };
+        let blob = from_memory(Naming::default()).unwrap();
+        persist(blob, naming).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"bytes");
+        assert!(persist(blob, naming).is_err());
+        // An existing file is not overwritten, nor removed by the failure.
+        assert_eq!(
+            from_memory(naming).unwrap_err().code(),
+            vaccel_abi::error::EEXIST
+        );
+        assert!(folder.path().join("x").exists());
+        let copy = duplicate(blob).unwrap();
+        delete(blob);
+        assert!(!folder.path().join("x").exists());
+        // SAFETY: just made.
+        let copy = unsafe { Ptr::new(copy, "blob") }.unwrap();
+        assert_eq!(data(copy).unwrap().1, 5);
+        delete(copy);
+    }
+
+    #[test]
+    fn an_empty_file_has_no_data_and_is_valid() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let p = from_path(file.path().to_owned()).unwrap();
+        // SAFETY: just made.
+        let blob = unsafe { Ptr::new(p, "blob") }.unwrap();
+        assert_eq!(data(blob).unwrap(), (std::ptr::null_mut(), 0));
+        assert!(valid(blob));
+        delete(blob);
+    }
+}

@@ -62,3 +62,26 @@ pub unsafe fn clear(head: *mut vaccel_list_entry) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filled_list_has_one_link_and_an_end() {
+        let marker = Marker::default();
+        let mut head = vaccel_list_entry {
+            next: ptr::null_mut(),
+            prev: ptr::null_mut(),
+        };
+        let head = &raw mut head;
+        // SAFETY: `head` is alive, and nobody else knows the marker.
+        unsafe {
+            marker.fill(head);
+            assert!(!ptr::eq((*head).next, head));
+            assert!(ptr::eq((*(*head).next).next, head) && ptr::eq((*(*head).prev).prev, head));
+            clear(head);
+            assert!(ptr::eq((*head).next, head) && ptr::eq((*head).prev, head));
+        }
+    }
+}

@@ -37,7 +37,7 @@ static RUNDIR: AtomicPtr<Rundir> = AtomicPtr::new(std::ptr::null_mut());
 /// Run folders of the past: what `vaccel_rundir` returned stays readable, and leak
 /// checkers see that somebody still knows them.
 static PAST: Mutex<Vec<&'static Rundir>> = Mutex::new(Vec::new());
-/// Set when the library tried to start by itself.
+/// Set when the library tried to start by itself, or the program took that over.
 static STARTED_BY_ITSELF: AtomicBool = AtomicBool::new(false);
 
 /// The configuration in force, at an address that never changes.
@@ -55,6 +55,7 @@ static ACTIVE: Active = Active(UnsafeCell::new(vaccel_config {
 /// Waits until no other thread starts or stops the library, then marks it busy.
 /// `None` when this very thread is in the middle of that.
 fn begin() -> Option<Phase> {
+    STARTED_BY_ITSELF.store(true, Ordering::Release);
     let me = std::thread::current().id();
     let mut state = lock(&STATE);
     loop {

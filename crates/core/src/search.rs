@@ -40,32 +40,49 @@ impl Library {
 /// # Errors
 /// `ENOENT`, naming every place and what the loader said about it.
 pub fn open(entry: &str) -> Result<Library> {
-    let mut tried = Vec::new();
+    let mut refused = Vec::new();
+    let mut absent: Vec<PathBuf> = Vec::new();
     for candidate in candidates(entry) {
-        let found = match &candidate {
-            Candidate::Loader(path) => Some(path),
-            Candidate::File(path) => path.exists().then_some(path),
-        };
-        let Some(path) = found else {
-            tried.push(format!("{}: not there", candidate.path().display()));
-            continue;
-        };
-        match dlopen(path) {
-            Ok(handle) => {
-                return Ok(Library {
-                    handle,
-                    path: path.clone(),
-                });
+        let path = match candidate {
+            Candidate::Loader(path) => path,
+            Candidate::File(path) if path.exists() => path,
+            Candidate::File(path) => {
+                absent.push(path);
+                continue;
             }
-            Err(why) => tried.push(why),
+        };
+        match dlopen(&path) {
+            Ok(handle) => return Ok(Library { handle, path }),
+            Err(why) => refused.push(why),
         }
     }
     Err(err!(
         ENOENT,
-        "cannot load plugin `{entry}`: {}; install it, write its path, or put its folder \
+        "cannot load plugin `{entry}`: {}{}; install it, write its path, or put its folder \
          into VACCEL_PLUGIN_PATH",
-        tried.join("; ")
+        // A file that is there and cannot be loaded is the likelier cause.
+        refused.into_iter().rev().collect::<Vec<_>>().join("; "),
+        not_in(&absent)
     ))
+}
+
+/// "; not in /a or /b (x.so, y.so)".
+fn not_in(absent: &[PathBuf]) -> String {
+    let list = |part: fn(&Path) -> Option<&OsStr>, between: &str| {
+        let mut parts: Vec<_> = Vec::new();
+        for part in absent.iter().filter_map(|path| part(path)) {
+            let part = part.to_string_lossy();
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        parts.join(between)
+    };
+    if absent.is_empty() {
+        return String::new();
+    }
+    let folders = list(|path| path.parent().map(Path::as_os_str), " or ");
+    format!("; not in {folders} ({})", list(Path::file_name, ", "))
 }
 
 #[derive(Debug, PartialEq)]
@@ -74,14 +91,6 @@ enum Candidate {
     Loader(PathBuf),
     /// Handed to `dlopen` if it exists.
     File(PathBuf),
-}
-
-impl Candidate {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Loader(p) | Self::File(p) => p,
-        }
-    }
 }
 
 fn candidates(entry: &str) -> Vec<Candidate> {
@@ -187,6 +196,7 @@ mod tests {
             "`no-such-plugin`",
             "libvaccel-no-such-plugin.so",
             "libvaccel_no_such_plugin.so",
+            "/vaccel (",
             "VACCEL_PLUGIN_PATH",
         ] {
             assert!(e.message().contains(part), "{part} in {e}");
