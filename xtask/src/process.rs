@@ -67,9 +67,15 @@ pub(crate) fn exists(program: &str) -> bool {
     })
 }
 
+/// The command as one would type it; a long list of files is cut.
 fn describe(command: &Command) -> String {
+    const LONGEST: usize = 300;
     let mut text = command.get_program().to_string_lossy().into_owned();
     for arg in command.get_args() {
+        if text.len() > LONGEST {
+            text.push_str(" ...");
+            break;
+        }
         text.push(' ');
         text.push_str(&arg.to_string_lossy());
     }

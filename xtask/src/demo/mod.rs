@@ -215,10 +215,17 @@ fn run_local(
     fs::create_dir_all(&out)?;
     let mut program = command(prefix.join("bin/vaccel"));
     program
-        .args([task, "--json", "--map", "--output"])
+        .args([task, "--json"])
+        .args(map_option(task))
+        .arg("--output")
         .arg(&out);
     program.args(pictures.iter().map(|name| samples.join(name)));
     answers(&mut program)
+}
+
+/// Classes and distances of every pixel are judged from the map.
+fn map_option(task: &str) -> Option<&'static str> {
+    ["segment", "depth"].contains(&task).then_some("--map")
 }
 
 /// The application in the sandbox.
@@ -234,10 +241,10 @@ fn run_remote(
     let out = out.join(task).join("remote");
     fs::create_dir_all(&out)?;
     let arguments = |socket: &str, out: &str, pictures: Vec<String>| {
-        let mut arguments: Vec<String> =
-            ["--remote", socket, task, "--json", "--map", "--output", out]
-                .map(String::from)
-                .to_vec();
+        let mut arguments: Vec<String> = ["--remote", socket, task, "--json", "--output", out]
+            .map(String::from)
+            .to_vec();
+        arguments.extend(map_option(task).map(String::from));
         arguments.extend(pictures);
         arguments
     };

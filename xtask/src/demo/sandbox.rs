@@ -10,7 +10,7 @@ use rustix::mount::{
     mount_remount, unmount,
 };
 use rustix::thread::UnshareFlags;
-use std::ffi::OsString;
+use std::ffi::{CStr, CString, OsString};
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -41,24 +41,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         std::process::exit(125);
     }
     build_root(options)?;
-    enter(&options.root)?;
 
     let (program, args) = options.command.split_first().context("no program given")?;
     let mut command = Command::new(program);
-    command.args(args).env_clear().current_dir("/");
+    command.args(args).env_clear();
     for (key, value) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("VACCEL_") {
             command.env(key, value);
         }
     }
-    // SAFETY: mount(2) and prctl(2) alone; both may be called between fork and exec.
+    let root = CString::new(options.root.as_os_str().as_encoded_bytes())?;
+    let proc = CString::new(options.root.join("proc").as_os_str().as_encoded_bytes())?;
+    // SAFETY: system calls on strings made before, and nothing else, between fork and exec.
     unsafe {
-        command.pre_exec(|| {
-            // The first process of the new pid namespace sees only itself there.
-            let _ = mount("proc", "/proc", "proc", MountFlags::empty(), None);
-            rustix::thread::set_no_new_privs(true)?;
-            Ok(())
-        });
+        command.pre_exec(move || Ok(enter(&root, &proc)?));
     }
     let status = command
         .status()
@@ -145,11 +141,16 @@ fn bind(source: &Path, destination: &Path, root: &Path, writable: bool) -> Resul
     Ok(())
 }
 
-fn enter(root: &Path) -> Result<()> {
-    std::env::set_current_dir(root)?;
+/// Makes `root` the root of the first process of the new pid namespace.
+fn enter(root: &CStr, proc: &CStr) -> rustix::io::Result<()> {
+    // While the old root is still there: the kernel wants to see one proc already.
+    // Shows nothing but this process and its children. Where it may not be mounted
+    // (in some containers) there is none inside.
+    let _ = mount(c"proc", proc, c"proc", MountFlags::empty(), None);
+    rustix::process::chdir(root)?;
     // Old and new root at the same place: the old one then lies on top and is taken away.
-    rustix::process::pivot_root(".", ".").context("pivot_root")?;
-    unmount(".", UnmountFlags::DETACH).context("cannot leave the old root")?;
-    std::env::set_current_dir("/")?;
-    Ok(())
+    rustix::process::pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")?;
+    rustix::thread::set_no_new_privs(true)
 }
