@@ -59,13 +59,12 @@ class Classifier(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """[N, 3, 112, 112] -> features [N, 48, 28, 28] and, when `fine`, [N, 24, 56, 56].
+    """[N, 3, 112, 112] -> features [N, 48, 28, 28], and [N, 24, 56, 56] when `fine`.
 
-    Goes down to 7 x 7, so that each place knows its surroundings, and up again.
-    With `context` every place is also told the whole picture in 48 numbers.
+    Goes down to 7 x 7, so that each place knows the whole picture, and up again.
     """
 
-    def __init__(self, fine, context=False):
+    def __init__(self, fine):
         super().__init__()
         self.down56 = conv(3, 16, 5, 2)
         self.down28 = nn.Sequential(conv(16, 32, 3, 2), conv(32, 32))
@@ -73,13 +72,10 @@ class Pyramid(nn.Module):
         self.down7 = nn.Sequential(conv(48, 64, 3, 2), conv(64, 64), conv(64, 48, 1))
         self.up14 = nn.Sequential(conv(48, 48), conv(48, 32, 1))
         self.up28 = conv(32, 48)
-        self.fine, self.context = fine, context
+        self.fine = fine
         if fine:
             self.narrow = conv(48, 16, 1)
             self.up56 = conv(16, 24)
-        if context:
-            self.few = conv(48, 12, 1)
-            self.whole = nn.Sequential(nn.Linear(12 * 7 * 7, 48), nn.ReLU(inplace=True), nn.Linear(48, 48))
 
     @staticmethod
     def double(x):
@@ -90,12 +86,11 @@ class Pyramid(nn.Module):
         p28 = self.down28(p56)
         p14 = self.down14(p28)
         p7 = self.down7(p14)
-        if self.context:
-            p7 = p7 + self.whole(self.few(p7).reshape(-1, 12 * 7 * 7)).reshape(-1, 48, 1, 1)
         p14 = self.up14(p14 + self.double(p7))
         p28 = self.up28(p28 + self.double(p14))
-        p56 = self.up56(p56 + self.double(self.narrow(p28))) if self.fine else None
-        return p28, p56
+        if not self.fine:
+            return p28
+        return self.up56(p56 + self.double(self.narrow(p28)))
 
 
 class Detector(nn.Module):
@@ -119,7 +114,7 @@ class Detector(nn.Module):
 
     def from_small(self, x):
         """[N, 3, 112, 112] -> logits [N, 10, 28, 28] and boxes [N, 4, 28, 28] (cx, cy, w, h in input pixels)."""
-        features = self.shared(self.body(x)[0])
+        features = self.shared(self.body(x))
         shape = self.shape(features)
         centre = (self.grid + shape[:, :2]) * self.stride
         size = torch.exp(shape[:, 2:].clamp(-4, 3)) * self.typical
@@ -139,15 +134,13 @@ class Segmenter(nn.Module):
         super().__init__()
         self.body = Pyramid(fine=True)
         self.head = nn.Sequential(nn.Conv2d(24, 11 * 4, 1), nn.PixelShuffle(2))
-        self.coarse = nn.Conv2d(48, 11, 1)
 
     def from_small(self, x):
-        """[N, 3, 112, 112] -> [N, 11, 112, 112], and [N, 11, 28, 28] that only training looks at."""
-        p28, p56 = self.body(x)
-        return self.head(p56), self.coarse(p28)
+        """[N, 3, 112, 112] -> [N, 11, 112, 112]."""
+        return self.head(self.body(x))
 
     def forward(self, x):
-        return self.from_small(F.avg_pool2d(x, self.reduce))[0]
+        return self.from_small(F.avg_pool2d(x, self.reduce))
 
 
 class PoseNet(nn.Module):
@@ -163,7 +156,7 @@ class PoseNet(nn.Module):
 
     def from_small(self, x):
         """[N, 3, 112, 112] -> logits [N, K, 56, 56]."""
-        return self.head(self.body(x)[1])
+        return self.head(self.body(x))
 
     def forward(self, x):
         return torch.sigmoid(self.from_small(F.avg_pool2d(x, self.reduce)))
@@ -177,12 +170,12 @@ class DepthNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.body = Pyramid(fine=True, context=True)
+        self.body = Pyramid(fine=True)
         self.head = nn.Sequential(nn.Conv2d(24, 4, 1), nn.PixelShuffle(2))
 
     def from_small(self, x):
         """[N, 3, 112, 112] -> natural logarithm of distance over 4 m, [N, 112, 112]."""
-        return self.head(self.body(x)[1]).reshape(-1, 112, 112)
+        return self.head(self.body(x)).reshape(-1, 112, 112)
 
     def forward(self, x):
         return torch.exp(self.from_small(F.avg_pool2d(x, self.reduce)).clamp(-3, 3)) * self.typical

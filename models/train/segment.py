@@ -19,15 +19,11 @@ TEST_PICTURES = 80
 TEST_SIDE = 112
 TEST_COLOURS = 32
 CELLS = 112
-SMALLEST, LARGEST = 0.25, 0.6  # of the shorter side; see scenes.draw
-WEIGHTS = torch.tensor([0.4] + [1.0] * 10)  # nine of ten pixels are ground
 
 
 def training_picture(rng, index):
     """One scene behind the first layer of the network, and its mask uint8 [112, 112]."""
-    drawn, _, mask = scenes.draw(
-        rng, "train", *scenes.any_size(rng), least=SMALLEST, most=LARGEST
-    )
+    drawn, _, mask = scenes.draw(rng, "train", *scenes.any_size(rng))
     drawn = pictures.resample(rng, drawn, pixels.SIZE, pixels.SIZE)
     mask = Image.fromarray(mask).resize((CELLS, CELLS), Image.Resampling.NEAREST)
     return pixels.average(drawn, nets.Segmenter.reduce), np.asarray(mask)
@@ -35,17 +31,13 @@ def training_picture(rng, index):
 
 def full_picture(rng, index):
     """One held-out scene at its own size, and its mask."""
-    drawn, _, mask = scenes.draw(
-        rng, "test", *scenes.any_size(rng, 140, 300), least=SMALLEST, most=LARGEST
-    )
+    drawn, _, mask = scenes.draw(rng, "test", *scenes.any_size(rng, 140, 300))
     return drawn, mask
 
 
 def compact_picture(rng, index):
     """One held-out scene, small and with few colours so that the file stays small."""
-    drawn, _, mask = scenes.draw(
-        rng, "test", 2 * TEST_SIDE, 2 * TEST_SIDE, strength=0.8, least=SMALLEST, most=LARGEST
-    )
+    drawn, _, mask = scenes.draw(rng, "test", 2 * TEST_SIDE, 2 * TEST_SIDE, strength=0.8, least=0.2)
     small = Image.fromarray(drawn).resize((TEST_SIDE, TEST_SIDE), Image.Resampling.BOX)
     mask = Image.fromarray(mask).resize((TEST_SIDE, TEST_SIDE), Image.Resampling.NEAREST)
     return pictures.few_colours(np.asarray(small), TEST_COLOURS), np.asarray(mask)
@@ -58,18 +50,15 @@ def test_set(function, count, seed):
 
 
 def loss(model, rows):
-    """Cross entropy and overlap (Dice) of the digits, and the shares of the classes in coarse cells."""
+    """Cross entropy and overlap (Dice) of the digits."""
     x = pixels.imagenet(learn.recolour(rows[0].float() / 255))
     truth = rows[1].long()
-    fine, coarse = model.from_small(x)
-    entropy = F.cross_entropy(fine, truth, WEIGHTS)
-    share = fine.softmax(1)
-    flat = truth.reshape(-1)
-    right = torch.zeros(11).index_add(0, flat, share.gather(1, truth[:, None]).reshape(-1))
-    dice = 1 - (2 * right + 1) / (share.sum((0, 2, 3)) + torch.bincount(flat, minlength=11) + 1)
-    wanted = F.avg_pool2d(F.one_hot(truth, 11).permute(0, 3, 1, 2).float(), CELLS // coarse.shape[-1])
-    rough = -(coarse.log_softmax(1) * wanted * WEIGHTS.view(1, 11, 1, 1)).sum(1).mean()
-    return entropy + 0.5 * dice[1:].mean() + rough
+    logits = model.from_small(x)
+    entropy = F.cross_entropy(logits, truth)
+    share = logits.softmax(1)[:, 1:]
+    wanted = F.one_hot(truth, 11).permute(0, 3, 1, 2)[:, 1:].float()
+    dice = 1 - (2 * (share * wanted).sum((0, 2, 3)) + 1) / (share.sum((0, 2, 3)) + wanted.sum((0, 2, 3)) + 1)
+    return entropy + 0.5 * dice.mean()
 
 
 def train(folder, epochs=9):
