@@ -23,7 +23,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// Answers every connection by calling `answer` once.
-    pub(crate) fn start(answer: impl Fn(&Request, &mut dyn Stream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        answer: impl Fn(&Request, &mut dyn Stream) + Send + Sync + 'static,
+    ) -> Self {
         Self::start_with(None, answer)
     }
 
