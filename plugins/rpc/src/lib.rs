@@ -4,12 +4,12 @@
 //! is opened, and made anew for later sessions once it is lost. The README has
 //! the environment variables.
 //!
-//! * [`settings`]: what the environment says.
-//! * [`link`]: the connection, and what lives on it.
-//! * [`session`], [`resource`], [`upload`]: what the library tells a transport.
-//! * [`call`], [`outputs`]: one operation, from C arguments to a request and
+//! * `settings`: what the environment says.
+//! * `link`: the connection, and what lives on it.
+//! * `session`, `resource`, `upload`: what the library tells a transport.
+//! * `call`, `outputs`: one operation, from C arguments to a request and
 //!   from its reply to the caller's memory.
-//! * [`ops`]: the C functions, one for each operation.
+//! * `ops`: the C functions, one for each operation.
 
 mod call;
 mod describe;
