@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use serde_json::Value as Json;
-use support::npz;
 use support::{Fault, Out, Session, Tensor, data, loaded, picture, trained};
 use vaccel_plugin::code::{EINVAL, ENOENT, ERANGE};
 use vaccel_plugin::{Dtype, Op};
@@ -31,40 +30,6 @@ fn pixels(path: &str) -> vaccel_vision::Picture {
     let bytes = fs::read(path).unwrap();
     assert!(bytes.starts_with(b"\x89PNG"));
     vaccel_vision::decode(&bytes, &vaccel_vision::Limits::default()).unwrap()
-}
-
-/// Share of a trained model's test pictures whose first answer is right.
-fn accuracy(model: &str) -> (f64, f64) {
-    let folder = trained(model);
-    let arrays = npz::read(&folder.join("test.npz"));
-    let metrics: Json =
-        serde_json::from_slice(&fs::read(folder.join("metrics.json")).unwrap()).unwrap();
-    let mut session = Session::new();
-    session.add_folder(&folder);
-    session.load(0, "").unwrap();
-    let (images, labels) = (&arrays["images"], &arrays["labels"]);
-    let [count, height, width, 3] = images.shape[..] else {
-        panic!("{:?}", images.shape)
-    };
-    let mut right = 0;
-    for (at, rgb) in images.bytes.chunks_exact(height * width * 3).enumerate() {
-        let header = format!("P6\n{width} {height}\n255\n");
-        let answer = result(&session, &[header.as_bytes(), rgb].concat());
-        let label = i64::from_le_bytes(labels.bytes[8 * at..8 * at + 8].try_into().unwrap());
-        right += u32::from(answer["classes"][0]["index"] == label);
-    }
-    (
-        f64::from(right) / count as f64,
-        metrics["threshold"].as_f64().unwrap(),
-    )
-}
-
-#[test]
-fn trained_models_name_what_test_pictures_show() {
-    for model in ["digits-8x8", "classify"] {
-        let (share, threshold) = accuracy(model);
-        assert!(share >= threshold, "{model}: {share} is below {threshold}");
-    }
 }
 
 #[test]
