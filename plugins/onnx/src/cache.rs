@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use vaccel_plugin::Result;
 
+use crate::item::Identity;
 use crate::network::Network;
-use crate::source::{Identity, Source};
+use crate::source::Source;
 
 /// What makes a model another one: its file, its description, its labels.
 type Key = Vec<Identity>;

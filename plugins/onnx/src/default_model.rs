@@ -10,8 +10,9 @@ use vaccel_plugin::{Resource, Result, err};
 use vaccel_vision::{Description, Task};
 
 use crate::cache::Cache;
+use crate::item::{Identity, Item};
 use crate::model::OnnxModel;
-use crate::source::{Identity, Item, Source};
+use crate::source::Source;
 use crate::threads;
 
 /// Folders with default models, separated by `:`.

@@ -6,7 +6,7 @@ use rten::{Dimension, LoadError, LoadErrorKind, Model, ModelOptions, ShapeInfere
 use vaccel_plugin::{Error, Result, bail, err, log};
 
 use crate::graph::MAX_ELEMENTS;
-use crate::source::Item;
+use crate::item::Item;
 
 /// Files with weights: the model's names for them, and their bytes.
 pub(crate) type Weights = Vec<(String, Vec<u8>)>;

@@ -14,6 +14,7 @@ mod format;
 mod graph;
 mod header;
 mod image;
+mod item;
 mod model;
 mod network;
 mod pictures;

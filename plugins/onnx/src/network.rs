@@ -13,7 +13,8 @@ use crate::engine::{self, Weights};
 use crate::format;
 use crate::graph::Survey;
 use crate::header::{Header, Port};
-use crate::source::{Identity, Item, Source};
+use crate::item::{Identity, Item};
+use crate::source::Source;
 
 /// A model in memory. It holds no settings of a session: all that load the same
 /// file share it.

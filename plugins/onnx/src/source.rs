@@ -1,138 +1,16 @@
 //! The files of a model, wherever they are: a resource of files, of a folder or
 //! of memory, or a default model's folder.
 
-use std::borrow::Cow;
-use std::fs::Metadata;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use vaccel_plugin::{Error, Resource, Result, bail, err};
+use vaccel_plugin::{Resource, Result, bail, err};
 use vaccel_vision::Description;
 
 use crate::format;
+use crate::item::{Item, unreadable};
 
 /// A description longer than this is not one.
 const MAX_DESCRIPTION: u64 = 1 << 20;
-
-/// A file on disk or bytes in memory.
-#[derive(Debug, Clone)]
-pub(crate) struct Item<'a> {
-    /// What errors call it.
-    pub(crate) name: String,
-    place: Place<'a>,
-}
-
-#[derive(Debug, Clone)]
-enum Place<'a> {
-    File(PathBuf),
-    Memory(&'a [u8]),
-}
-
-/// Tells one state of a file from another, and one buffer from another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Identity {
-    File {
-        device: u64,
-        inode: u64,
-        size: u64,
-        modified: (i64, i64),
-    },
-    Memory {
-        size: usize,
-        hash: u64,
-    },
-}
-
-impl Item<'_> {
-    /// A file; its path is its name.
-    pub(crate) fn file(path: impl Into<PathBuf>) -> Item<'static> {
-        let path = path.into();
-        Item {
-            name: path.display().to_string(),
-            place: Place::File(path),
-        }
-    }
-
-    /// Its path; `None` for memory.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File(path) => Some(path),
-            Place::Memory(_) => None,
-        }
-    }
-
-    /// What it is now, without reading a file.
-    ///
-    /// # Errors
-    /// `ENOENT` and the like for a file that is gone.
-    pub(crate) fn identity(&self) -> Result<Identity> {
-        match &self.place {
-            Place::File(path) => {
-                let meta = std::fs::metadata(path).map_err(|e| unreadable(&self.name, e))?;
-                Ok(Identity::of(&meta))
-            }
-            Place::Memory(bytes) => {
-                let mut hasher = DefaultHasher::new();
-                bytes.hash(&mut hasher);
-                Ok(Identity::Memory {
-                    size: bytes.len(),
-                    hash: hasher.finish(),
-                })
-            }
-        }
-    }
-
-    /// All bytes; a file's size is checked against memory first.
-    pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>> {
-        self.bytes_up_to(u64::MAX)
-    }
-
-    fn bytes_up_to(&self, limit: u64) -> Result<Cow<'_, [u8]>> {
-        let too_long = |size: u64| err!(EINVAL, "{}: {size} bytes are too many", self.name);
-        match &self.place {
-            Place::Memory(bytes) if bytes.len() as u64 > limit => Err(too_long(bytes.len() as u64)),
-            Place::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Place::File(path) => {
-                let failed = |e| unreadable(&self.name, e);
-                let file = std::fs::File::open(path).map_err(failed)?;
-                let meta = file.metadata().map_err(failed)?;
-                if !meta.is_file() {
-                    bail!(EINVAL, "{} is not a regular file", self.name);
-                }
-                let size = usize::try_from(meta.len()).map_err(|_| too_long(meta.len()))?;
-                if meta.len() > limit {
-                    return Err(too_long(meta.len()));
-                }
-                let mut bytes = Vec::new();
-                bytes
-                    .try_reserve_exact(size)
-                    .map_err(|e| Error::from(e).context(&self.name))?;
-                // A file that grows meanwhile is cut at the size that was checked.
-                file.take(meta.len())
-                    .read_to_end(&mut bytes)
-                    .map_err(failed)?;
-                Ok(Cow::Owned(bytes))
-            }
-        }
-    }
-}
-
-impl Identity {
-    fn of(meta: &Metadata) -> Self {
-        Self::File {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.len(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-        }
-    }
-}
-
-fn unreadable(name: &str, e: std::io::Error) -> Error {
-    Error::from(e).context(format_args!("cannot read {name}"))
-}
 
 /// The model file, its description, and where their other files are.
 #[derive(Debug)]
@@ -151,6 +29,9 @@ struct Files<'a> {
     blobs: Vec<Item<'a>>,
     /// Where names are looked up on disk.
     folder: Option<PathBuf>,
+    /// True when the resource is that folder, whose files the blobs are without
+    /// the names of its sub-folders.
+    is_folder: bool,
 }
 
 impl<'a> Files<'a> {
@@ -162,19 +43,22 @@ impl<'a> Files<'a> {
             return None;
         }
         let base = relative.file_name()?.to_str()?;
-        let on_disk = self.folder.as_ref().map(|folder| folder.join(relative));
-        if let Some(path) = on_disk.filter(|path| path.is_file()) {
-            return Some(Item::file(path));
+        let blob = || {
+            self.blobs
+                .iter()
+                .find(|item| item.file_name() == base)
+                .cloned()
+        };
+        let on_disk = || {
+            let path = self.folder.as_ref()?.join(relative);
+            path.is_file().then(|| Item::file(path))
+        };
+        if self.is_folder {
+            on_disk().or_else(blob)
+        } else {
+            blob().or_else(on_disk)
         }
-        self.blobs
-            .iter()
-            .find(|item| base_name(&item.name) == base)
-            .cloned()
     }
-}
-
-fn base_name(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
 }
 
 impl<'a> Source<'a> {
@@ -184,12 +68,7 @@ impl<'a> Source<'a> {
     /// `EINVAL` when there is no file in it or none that can be the model;
     /// `ENOTSUP` for a folder with a model of another kind.
     pub(crate) fn of_resource(resource: &Resource<'a>) -> Result<Self> {
-        let blobs: Vec<Item<'a>> = resource
-            .blobs()
-            .iter()
-            .enumerate()
-            .filter_map(item)
-            .collect();
+        let blobs: Vec<Item<'a>> = resource.blobs().iter().filter_map(Item::of_blob).collect();
         if let Some(folder) = resource.folder().filter(|folder| folder.is_dir()) {
             return Self::of_folder(folder, blobs);
         }
@@ -197,22 +76,27 @@ impl<'a> Source<'a> {
             bail!(EINVAL, "resource {} holds no file", resource.id());
         };
         let folder = first.path().and_then(Path::parent).map(Path::to_owned);
-        let is_description = |item: &&Item| item.name.ends_with(".toml");
+        let is_description = |item: &&Item| item.file_name().ends_with(".toml");
         let given = blobs
             .iter()
-            .find(|item| base_name(&item.name) == "model.toml")
+            .find(|item| item.file_name() == "model.toml")
             .or_else(|| Some(first).filter(is_description))
             .cloned();
         let model = blobs
             .iter()
-            .find(|item| item.name.ends_with(".onnx"))
+            .find(|item| item.file_name().ends_with(".onnx"))
             .or_else(|| blobs.iter().find(|item| !is_description(item)))
             .cloned();
         let beside = match (&given, model.as_ref().and_then(Item::path)) {
             (None, Some(path)) => beside(path).map(Item::file),
             _ => None,
         };
-        Self::assemble(Files { blobs, folder }, given.or(beside), model)
+        let files = Files {
+            blobs,
+            folder,
+            is_folder: false,
+        };
+        Self::assemble(files, given.or(beside), model)
     }
 
     /// The model that a description on disk describes.
@@ -223,6 +107,7 @@ impl<'a> Source<'a> {
         let files = Files {
             blobs: Vec::new(),
             folder: path.parent().map(Path::to_owned),
+            is_folder: true,
         };
         Source::assemble(files, Some(Item::file(path)), None)
     }
@@ -246,6 +131,7 @@ impl<'a> Source<'a> {
         let files = Files {
             blobs,
             folder: Some(folder.to_owned()),
+            is_folder: true,
         };
         Self::assemble(files, description, model)
     }
@@ -299,7 +185,7 @@ impl<'a> Source<'a> {
     pub(crate) fn external(&self, name: &str) -> Result<Item<'a>> {
         let extension = Path::new(name).extension().and_then(|e| e.to_str());
         let known = extension.is_some_and(|e| e.starts_with("data") || e.starts_with("onnx_data"));
-        if !known || base_name(name) != name {
+        if !known || name.contains('/') {
             bail!(
                 ENOTSUP,
                 "{} keeps weights in `{name}`; only files beside the model and named *.data or \
@@ -328,22 +214,6 @@ fn beside(model: &Path) -> Option<PathBuf> {
         .into_iter()
         .chain([model.with_extension("toml")])
         .find(|path| path.is_file() && is_ours(path))
-}
-
-/// A blob, from its file where that can be reached, else from memory.
-fn item<'a>((index, blob): (usize, &vaccel_plugin::Blob<'a>)) -> Option<Item<'a>> {
-    let name = blob
-        .name()
-        .map_or_else(|| format!("buffer {index}"), str::to_owned);
-    match (blob.path().filter(|path| path.is_file()), blob.memory()) {
-        (Some(path), _) => Some(Item::file(path)),
-        (None, Some(bytes)) => Some(Item {
-            name,
-            place: Place::Memory(bytes),
-        }),
-        // Reading it will say what is wrong with it.
-        (None, None) => blob.path().map(Item::file),
-    }
 }
 
 /// The ONNX files of a folder, in the order of their names.

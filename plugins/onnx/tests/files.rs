@@ -210,6 +210,25 @@ fn a_description_among_the_files_of_a_resource_is_used() {
 }
 
 #[test]
+fn files_go_by_their_names_in_the_resource_whatever_they_are_called_on_disk() {
+    // As a store has them that names files by their content.
+    let store = tempfile::tempdir().unwrap();
+    let names = ["model.toml", "deeplab.onnx"];
+    let text = fs::read_to_string(data("deeplab.toml")).unwrap();
+    let text = text.replace("task =", "file = \"deeplab.onnx\"\ntask =");
+    fs::write(store.path().join("0000"), text).unwrap();
+    fs::copy(data("deeplab.onnx"), store.path().join("0001")).unwrap();
+    let mut session = Session::new();
+    session.add_files(&[&store.path().join("0000"), &store.path().join("0001")]);
+    for (at, name) in names.iter().enumerate() {
+        session.rename(0, at, name);
+    }
+    session.load(0, "").unwrap();
+    let info = session.info(0).unwrap();
+    assert_eq!(info.metadata["description"]["name"], "road");
+}
+
+#[test]
 fn a_description_with_a_mistake_spoils_the_picture_but_not_the_tensors() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("m.onnx");
