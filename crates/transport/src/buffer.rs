@@ -14,8 +14,14 @@ const CLASSES: [(usize, usize); 3] = [(4 << 10, 32), (32 << 10, 8), (256 << 10, 
 /// written, so that a promise of bytes alone costs nothing.
 const MAPPED_FROM: usize = CLASSES[CLASSES.len() - 1].0 + 1;
 
-/// One mapped buffer of up to this size is kept.
-const KEEP_MAPPED: usize = 8 << 20;
+/// One mapped buffer of up to this size is kept: first touches cost several times
+/// what receiving into memory that is there costs. While it is idle the kernel may
+/// take its pages whenever it needs them.
+const KEEP_MAPPED: usize = if cfg!(target_pointer_width = "64") {
+    80 << 20
+} else {
+    8 << 20
+};
 
 /// Mapped buffers of at least this size ask for huge pages.
 const HUGE_FROM: usize = 4 << 20;
