@@ -2,7 +2,7 @@
 //! the library and the embedded backend, the way a program uses them.
 
 use crate::demo::truth::{Box, matches};
-use crate::process::{command, root, run as run_command, target_dir};
+use crate::process::{OWN, command, root, run as run_command, target_dir};
 use crate::stage;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -107,7 +107,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Checks with a staged installation, in a process of its own: a process has one library.
 pub(crate) fn check_staged(prefix: &Path) -> Result<()> {
     run_command(
-        command(std::env::current_exe()?)
+        command(OWN)
             .args(["models", "--check", "--prefix"])
             .arg(prefix),
     )

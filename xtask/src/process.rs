@@ -30,6 +30,10 @@ pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// This program once more. By this name it is found although cargo may have
+/// replaced the file meanwhile.
+pub(crate) const OWN: &str = "/proc/self/exe";
+
 /// Runs a command to its end; an error names it when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let text = describe(command);

@@ -24,7 +24,7 @@ impl PingPong {
         let socket = folder.join("socket");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
-        let peer = Command::new(std::env::current_exe()?)
+        let peer = Command::new(crate::process::OWN)
             .arg("bench-peer")
             .arg(&socket)
             .stdin(Stdio::null())

@@ -10,7 +10,7 @@ mod report;
 pub(crate) mod sandbox;
 pub(crate) mod truth;
 
-use crate::process::{command, target_dir};
+use crate::process::{OWN, command, target_dir};
 use crate::stage;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -292,7 +292,7 @@ fn run_remote(
 /// `xtask sandbox` with the program, the library, the transport plugin and the
 /// system libraries they need: nothing else of the host is there.
 fn sandboxed(prefix: &Path) -> Result<Command> {
-    let mut program = command(std::env::current_exe()?);
+    let mut program = command(OWN);
     let root = target_dir().join("demo/root");
     fs::create_dir_all(&root)?;
     program.arg("sandbox").arg("--root").arg(&root);
