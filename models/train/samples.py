@@ -102,7 +102,7 @@ def segment(folder):
         mask_name = f"{number + 1}-mask.png"
         Image.fromarray(mask).save(folder / mask_name, optimize=True)
         files.append({"file": name, "mask": mask_name})
-    return {"metric": "miou", "threshold": 0.65, "files": files}
+    return {"metric": "miou", "threshold": 0.6, "files": files}
 
 
 def pose(folder):

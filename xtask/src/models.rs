@@ -126,6 +126,7 @@ fn evaluate(session: &Session, folder: &Path, metrics: &Metrics) -> Result<f64> 
     let model = Model::load(session, &resource, "")?;
     let pixels = images.as_slice::<u8>()?;
     let (mut got, mut possible) = (0.0, 0.0);
+    let mut overlap = Overlap::new();
     for i in 0..count {
         let size = height * width * 3;
         let png = encode(&pixels[i * size..][..size], width, height)?;
@@ -133,7 +134,11 @@ fn evaluate(session: &Session, folder: &Path, metrics: &Metrics) -> Result<f64> 
         let (a, b) = match metrics.metric.as_str() {
             "accuracy" => accuracy(&model, &input, &set, i)?,
             "f1@iou0.5" => f1(&model, &input, &set, i)?,
-            "miou" => miou(&model, &input, &set, i, width * height)?,
+            "miou" => {
+                // Not a mean over pictures: the last value is that of the whole set.
+                (got, possible) = (0.0, 0.0);
+                miou(&model, &input, &set, i, width * height, &mut overlap)?
+            }
             "pck@0.05" => pck(&model, &input, &set, i, width as f64, height as f64)?,
             "abs_rel" => abs_rel(&model, &input, &set, i, width * height)?,
             other => bail!("`{other}` is not a metric"),
@@ -182,30 +187,58 @@ fn f1(model: &Model, input: &Tensor, set: &Set, i: usize) -> Result<(f64, f64)> 
     Ok((2.0 * matched as f64, (truth.len() + found.len()) as f64))
 }
 
-fn miou(model: &Model, input: &Tensor, set: &Set, i: usize, pixels: usize) -> Result<(f64, f64)> {
+/// Counts one picture; what all of them come to is asked for at the end.
+fn miou(
+    model: &Model,
+    input: &Tensor,
+    set: &Set,
+    i: usize,
+    pixels: usize,
+    overlap: &mut Overlap,
+) -> Result<(f64, f64)> {
     let map = output(model, input, "vaccel.map")?;
     let truth = &array::<u8>(set, "masks")?[i * pixels..][..pixels];
-    let ious = class_ious(truth, map.as_slice::<u8>()?);
-    Ok((ious.iter().sum(), ious.len() as f64))
+    overlap.add(truth, map.as_slice::<u8>()?);
+    Ok((overlap.mean(), 1.0))
 }
 
-/// Intersection over union of each class that either side names.
-pub(crate) fn class_ious(truth: &[u8], found: &[u8]) -> Vec<f64> {
-    let mut both = [0_u64; 256];
-    let mut either = [0_u64; 256];
-    for (&t, &f) in truth.iter().zip(found) {
-        either[t as usize] += 1;
-        if t == f {
-            both[t as usize] += 1;
-        } else {
-            either[f as usize] += 1;
+/// Pixels of each class in the truth and in answers, over all pictures of a set.
+pub(crate) struct Overlap {
+    both: [u64; 256],
+    either: [u64; 256],
+}
+
+impl Overlap {
+    pub(crate) fn new() -> Self {
+        Self {
+            both: [0; 256],
+            either: [0; 256],
         }
     }
-    both.iter()
-        .zip(either)
-        .filter(|&(_, either)| either > 0)
-        .map(|(&both, either)| both as f64 / either as f64)
-        .collect()
+
+    /// Counts the pixels of one picture.
+    pub(crate) fn add(&mut self, truth: &[u8], found: &[u8]) {
+        for (&t, &f) in truth.iter().zip(found) {
+            self.either[t as usize] += 1;
+            if t == f {
+                self.both[t as usize] += 1;
+            } else {
+                self.either[f as usize] += 1;
+            }
+        }
+    }
+
+    /// Intersection over union, mean of the classes that either side names.
+    pub(crate) fn mean(&self) -> f64 {
+        let ious: Vec<f64> = self
+            .both
+            .iter()
+            .zip(self.either)
+            .filter(|&(_, either)| either > 0)
+            .map(|(&both, either)| both as f64 / either as f64)
+            .collect();
+        ious.iter().sum::<f64>() / ious.len() as f64
+    }
 }
 
 fn pck(
@@ -316,8 +349,12 @@ mod tests {
 
     #[test]
     fn overlap_counts_every_class_that_either_side_names() {
-        assert_eq!(class_ious(&[0, 0, 1, 1], &[0, 0, 1, 1]), [1.0, 1.0]);
-        assert_eq!(class_ious(&[0, 0, 1, 1], &[0, 2, 1, 1]), [0.5, 1.0, 0.0]);
+        let mut overlap = Overlap::new();
+        overlap.add(&[0, 0, 1, 1], &[0, 0, 1, 1]);
+        assert_eq!(overlap.mean(), 1.0);
+        // Class 0: 3 of 4, class 1: 4 of 4, class 2: 0 of 1.
+        overlap.add(&[0, 0, 1, 1], &[0, 2, 1, 1]);
+        assert!((overlap.mean() - 1.75 / 3.0).abs() < 1e-12);
     }
 
     #[test]
