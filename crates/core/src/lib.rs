@@ -22,6 +22,7 @@ mod download;
 pub mod env;
 pub mod error;
 pub mod exec;
+mod find;
 pub mod flags;
 pub mod genop;
 pub mod genop_bind;

@@ -36,7 +36,7 @@ pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result 
     let (id, class) = resource::identify(res)?;
     let r = resource::slot(res)?;
     let s = session::slot(sess)?;
-    let Some(plugin) = lock(&s.inner).plugin else {
+    let Some(plugin) = s.plugin() else {
         fail!(EINVAL, "session {} is not open", get!(sess.id));
     };
     prepare(res, r, plugin.is_transport())?;
@@ -164,7 +164,7 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
         sessions.remove(get!(sess.id) as u32);
         session::show(sess, s, &inner, class);
         resource::show(res, r, &sessions);
-        inner.plugin
+        s.plugin()
     };
     let Some(plugin) = plugin else { return Ok(()) };
     let returned = match plugin.info().resource_unregister {
@@ -216,7 +216,7 @@ pub fn sync(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
         }
         Some(_) => {}
     }
-    let Some(plugin) = lock(&s.inner).plugin else {
+    let Some(plugin) = s.plugin() else {
         fail!(EINVAL, "session {} is not open", get!(sess.id));
     };
     match plugin.info().resource_sync {

@@ -12,6 +12,7 @@ use crate::{
     set,
 };
 use std::ffi::{CStr, CString, c_char};
+use std::mem::offset_of;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -22,8 +23,15 @@ use vaccel_abi::resource::{
     PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_MAX, PATH_REMOTE_FILE, PathType, RESOURCE_DATA,
     RESOURCE_LIB, RESOURCE_MAX, RESOURCE_MODEL, ResourceType, vaccel_resource,
 };
-use vaccel_abi::session::vaccel_session;
 use vaccel_abi::vaccel_id_t;
+
+/// The list of blobs of a resource made from memory, and its only blob, in one
+/// allocation: such resources are made for single calls.
+#[repr(C)]
+struct Single {
+    first: *mut vaccel_blob,
+    blob: vaccel_blob,
+}
 
 /// What the library keeps of a resource.
 #[derive(Default)]
@@ -41,7 +49,7 @@ pub(crate) struct Slot {
     entry: Marker,
 }
 
-static RESOURCES: Slab<Slot> = Slab::new();
+pub(crate) static RESOURCES: Slab<Slot> = Slab::new();
 
 /// True when no resource is alive.
 #[must_use]
@@ -148,12 +156,11 @@ fn make(
         RESOURCES.give_back(id);
         return Err(e);
     }
+    // Never used by the library; programs of old may.
+    set!(res.sessions_lock = libc::PTHREAD_MUTEX_INITIALIZER);
     let p = res.as_ptr();
-    // SAFETY: fields of the structure; no other thread knows it yet.
-    unsafe {
-        libc::pthread_mutex_init(&raw mut (*p).sessions_lock, std::ptr::null());
-        slot.entry.fill(&raw mut (*p).entry);
-    }
+    // SAFETY: a list head of the structure; no other thread knows it yet.
+    unsafe { slot.entry.fill(&raw mut (*p).entry) };
     slot.resource.store(p, Ordering::Release);
     Ok(())
 }
@@ -241,11 +248,14 @@ pub fn init_from_buf(
             Some(make_rundir(res, id)?)
         };
         naming.folder = folder.as_deref();
-        let list = alloc::zeroed::<*mut vaccel_blob>(1)?;
-        set!(res.blobs = list);
-        let made = alloc::filled(|blob| blob::init_from_buf(blob, data, size, false, naming))?;
-        // SAFETY: room for one.
-        unsafe { list.write(made) };
+        let single = alloc::array::<Single>(1)?;
+        set!(res.blobs = single.cast());
+        // SAFETY: just allocated with the size and alignment of the structure.
+        unsafe {
+            (&raw mut (*single).first).write(&raw mut (*single).blob);
+            let blob = Ptr::new(&raw const (*single).blob, "blob")?;
+            blob::init_from_buf(blob, data, size, false, naming)?;
+        }
         set!(res.nr_blobs = 1);
         slot.prepared.store(true, Ordering::Release);
         Ok(())
@@ -319,11 +329,21 @@ pub(crate) fn paths<'a>(res: Ptr<vaccel_resource>) -> Vec<&'a CStr> {
 }
 
 fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
+    let single = get!(res.blobs).cast::<Single>();
     for blob in blobs(res) {
-        blob::delete(blob);
+        if std::ptr::eq(
+            blob.as_ptr(),
+            single.wrapping_byte_add(offset_of!(Single, blob)).cast(),
+        ) {
+            blob::release(blob);
+        } else {
+            blob::delete(blob);
+        }
     }
     // SAFETY: the folder of an initialised resource is a C string or null.
-    if let Some(folder) = unsafe { ptr::optional_text(get!(res.rundir)) } {
+    let folder = unsafe { ptr::optional_text(get!(res.rundir)) };
+    let has_folder = folder.is_some();
+    if let Some(folder) = folder {
         rundir::remove_all(rundir::as_path(folder));
     }
     // SAFETY: what `init` and its kin have made, freed once: `clear` follows.
@@ -336,7 +356,10 @@ fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
         alloc::free(get!(res.rundir));
     }
     slot.prepared.store(false, Ordering::Release);
-    lock(&slot.sealed).clear();
+    if has_folder {
+        // Only libraries have sealed files, and links to them in their folder.
+        lock(&slot.sealed).clear();
+    }
 }
 
 /// `vaccel_resource_release`: takes it from all sessions and frees what it holds.
@@ -346,7 +369,10 @@ fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
 pub fn release(res: Ptr<vaccel_resource>) -> Result {
     let slot = slot(res)?;
     let id = get!(res.id);
-    let registered: Vec<_> = lock(&slot.sessions).iter().collect();
+    let registered: Vec<_> = match refcount(res) {
+        0 => Vec::new(),
+        _ => lock(&slot.sessions).iter().collect(),
+    };
     for session in registered {
         let Some(other) = session::slot_by_id(vaccel_id_t::from(session)) else {
             continue;
@@ -363,8 +389,6 @@ pub fn release(res: Ptr<vaccel_resource>) -> Result {
     slot.resource.store(std::ptr::null_mut(), Ordering::Release);
     free_contents(res, slot);
     clear(res);
-    // SAFETY: initialised in `make`, and no thread uses a resource that is released.
-    unsafe { libc::pthread_mutex_destroy(&raw mut (*res.as_ptr()).sessions_lock) };
     RESOURCES.give_back(id);
     Ok(())
 }
@@ -404,43 +428,6 @@ pub(crate) fn show(res: Ptr<vaccel_resource>, slot: &Slot, sessions: &OrderedSet
     }
 }
 
-/// `vaccel_resource_get_by_id`.
-///
-/// # Errors
-/// `ENOENT` when no resource has this number.
-pub fn get_by_id(id: vaccel_id_t) -> Result<*mut vaccel_resource> {
-    match by_id(id) {
-        Some(res) => Ok(res.as_ptr()),
-        None => Err(err!(ENOENT, "there is no resource {id}").quiet()),
-    }
-}
-
-/// `vaccel_resource_get_by_type`: the oldest one.
-///
-/// # Errors
-/// `EINVAL` for an unknown type, `ENOENT` when there is none.
-pub fn get_by_type(type_: ResourceType) -> Result<*mut vaccel_resource> {
-    let first = RESOURCES.first(class_of(type_)?).and_then(by_id);
-    match first {
-        Some(res) => Ok(res.as_ptr()),
-        // The oldest may be in the making; then look further.
-        None => get_all_by_type(type_).map(|all| all[0]),
-    }
-}
-
-/// `vaccel_resource_get_all_by_type`: from the oldest on, at least one.
-///
-/// # Errors
-/// `EINVAL` for an unknown type, `ENOENT` when there is none.
-pub fn get_all_by_type(type_: ResourceType) -> Result<Vec<*mut vaccel_resource>> {
-    let ids = RESOURCES.all(class_of(type_)?);
-    let list: Vec<_> = ids.into_iter().filter_map(by_id).map(Ptr::as_ptr).collect();
-    if list.is_empty() {
-        return Err(err!(ENOENT, "there is no {} resource", type_name(type_)).quiet());
-    }
-    Ok(list)
-}
-
 /// `vaccel_resource_directory`: the folder of a resource: itself, that of its
 /// first file, or its private one.
 ///
@@ -463,34 +450,5 @@ pub fn directory(res: Ptr<vaccel_resource>, target: Target) -> Result {
     target.write(folder)
 }
 
+pub use crate::find::{get_all_by_type, get_by_id, get_by_type, require};
 pub use crate::register::{register, sync, unregister};
-
-/// Whether a resource is registered with a session.
-///
-/// # Errors
-/// `EINVAL` for a resource of another type than `wanted`, `EPERM` when it is not
-/// registered.
-pub fn require(
-    sess: Ptr<vaccel_session>,
-    res: Ptr<vaccel_resource>,
-    wanted: ResourceType,
-) -> Result {
-    let slot = session::slot(sess)?;
-    let (id, class) = identify(res)?;
-    if get!(res.type_) != wanted {
-        fail!(
-            EINVAL,
-            "resource {id} is a {} resource, a {} resource is needed",
-            type_name(get!(res.type_)),
-            type_name(wanted)
-        );
-    }
-    if !lock(&slot.inner).resources[class].contains(id) {
-        fail!(
-            EPERM,
-            "resource {id} is not registered with session {}; call vaccel_resource_register() first",
-            get!(sess.id)
-        );
-    }
-    Ok(())
-}

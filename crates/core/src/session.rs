@@ -25,6 +25,8 @@ const TYPES: usize = RESOURCE_MAX as usize;
 pub(crate) struct Slot {
     /// The program's structure; null when the slot is free.
     pub(crate) session: AtomicPtr<vaccel_session>,
+    /// The plugin that serves it: a `&'static Plugin`, or null.
+    plugin: AtomicPtr<Plugin>,
     pub(crate) inner: Mutex<Inner>,
     /// A registration that was under way has ended.
     pub(crate) changed: Condvar,
@@ -34,11 +36,23 @@ pub(crate) struct Slot {
 
 #[derive(Default)]
 pub(crate) struct Inner {
-    pub(crate) plugin: Option<&'static Plugin>,
     /// Numbers of the registered resources, by type.
     pub(crate) resources: [OrderedSet; TYPES],
     /// Resources that are being registered, by whom.
     pub(crate) underway: Vec<(u32, ThreadId)>,
+}
+
+impl Slot {
+    /// The plugin that serves the session.
+    pub(crate) fn plugin(&self) -> Option<&'static Plugin> {
+        // SAFETY: null or a plugin, which are never freed.
+        unsafe { self.plugin.load(Ordering::Acquire).as_ref() }
+    }
+
+    fn set_plugin(&self, plugin: Option<&'static Plugin>) {
+        let p = plugin.map_or(std::ptr::null_mut(), |p| std::ptr::from_ref(p).cast_mut());
+        self.plugin.store(p, Ordering::Release);
+    }
 }
 
 static SESSIONS: Slab<Slot> = Slab::new();
@@ -98,7 +112,7 @@ pub fn init(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         return Err(e);
     }
     plugin.enter();
-    lock(&slot.inner).plugin = Some(plugin);
+    slot.set_plugin(Some(plugin));
     // SAFETY: the structure's own list head; no other thread knows the slot yet.
     unsafe { slot.entry.fill(&raw mut (*sess.as_ptr()).entry) };
     slot.session.store(sess.as_ptr(), Ordering::Release);
@@ -113,10 +127,8 @@ fn open(
     flags: PluginType,
 ) -> Result {
     make_rundir(sess, id)?;
-    // SAFETY: the structure's own locks, not in use yet.
-    unsafe {
-        libc::pthread_mutex_init(&raw mut (*sess.as_ptr()).resources_lock, std::ptr::null());
-    }
+    // Never used by the library; programs of old may.
+    set!(sess.resources_lock = libc::PTHREAD_MUTEX_INITIALIZER);
     set!(sess.id = id);
     set!(sess.hint = flags);
     set!(sess.is_virtio = plugin.is_transport());
@@ -258,15 +270,14 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
         }
     }
     remove_rundir(sess);
-    let plugin = lock(&slot.inner).plugin.take();
+    let plugin = slot.plugin();
+    slot.set_plugin(None);
     if let Some(plugin) = plugin {
         detach(sess, plugin);
         plugin.leave();
     }
     slot.session.store(std::ptr::null_mut(), Ordering::Release);
     clear(sess);
-    // SAFETY: initialised in `open`, and no thread uses a session that is released.
-    unsafe { libc::pthread_mutex_destroy(&raw mut (*sess.as_ptr()).resources_lock) };
     SESSIONS.give_back(id);
     Ok(())
 }
@@ -291,7 +302,7 @@ pub fn delete(sess: Ptr<vaccel_session>) -> Result {
 pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
     let slot = slot(sess)?;
     runtime::require_up()?;
-    let Some(current) = lock(&slot.inner).plugin else {
+    let Some(current) = slot.plugin() else {
         return Err(not_open(get!(sess.id)));
     };
     if current.is_transport() {
@@ -333,7 +344,7 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         set!(sess.priv_ = std::ptr::null_mut());
         set!(sess.plugin = next.raw());
         next.enter();
-        lock(&slot.inner).plugin = Some(next);
+        slot.set_plugin(Some(next));
         current.leave();
         attach(sess, next, flags)?;
     }

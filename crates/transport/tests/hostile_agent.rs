@@ -3,16 +3,11 @@
 
 mod common;
 use common::{Lateness, SOON, hostile, until};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use vaccel_abi::error::{EREMOTEIO, ESESS, ETIMEDOUT};
-use vaccel_transport::{
-    CallError, Collect, ConnectError, Connection, FrameReader, FrameWriter, Options, Stream,
-    handshake,
-};
-use vaccel_wire::{FrameBuffer, Header, Kind, Limits, Welcome};
+use vaccel_transport::{CallError, Collect, Connection, FrameReader, FrameWriter, Options, Stream};
+use vaccel_wire::{FrameBuffer, Header, Kind, Limits};
 
 fn call(connection: &Connection, timeout: Duration) -> Result<Vec<Vec<u8>>, CallError> {
     let mut buffer = FrameBuffer::new();
@@ -462,129 +457,4 @@ fn a_message_of_a_reply_is_fit_for_a_log() {
         (EREMOTEIO, "a\u{fffd}b")
     );
     thread.join().unwrap();
-}
-
-fn opening(f: impl FnOnce(Stream) + Send + 'static) -> ConnectError {
-    let (ours, theirs) = Stream::pair().unwrap();
-    let thread = std::thread::spawn(move || f(theirs));
-    let options = Options {
-        connect_timeout: Duration::from_millis(300),
-        token: Some(b"t".to_vec()),
-        ..Options::default()
-    };
-    let start = Instant::now();
-    let error = Connection::open(ours, "unix:///test", &options).unwrap_err();
-    assert!(start.elapsed() < SOON / 2);
-    thread.join().unwrap();
-    error
-}
-
-#[test]
-fn openings_that_fail_say_why() {
-    let error = opening(|stream| {
-        let opening = handshake::receive_hello(&stream, SOON).unwrap();
-        assert_eq!(opening.hello().unwrap().token, Some(&b"t"[..]));
-        let welcome = Welcome::refusal(13, "the token is not known");
-        handshake::send_welcome(&stream, &welcome, SOON).unwrap();
-    });
-    assert_eq!(error.code(), 13);
-    assert_eq!(
-        error.to_string(),
-        "the agent at unix:///test refuses the connection: the token is not known"
-    );
-
-    let error = opening(|stream| send(&stream, b"SSH-2.0-OpenSSH_9.2\r\n"));
-    assert!(matches!(error, ConnectError::Protocol { .. }), "{error}");
-
-    let error = opening(|stream| {
-        let _ = handshake::receive_hello(&stream, SOON);
-    });
-    assert!(matches!(error, ConnectError::HungUp { .. }), "{error}");
-
-    // Silent, and byte by byte: both end in time.
-    let error =
-        opening(
-            |stream| while let Ok(1..) = stream.recv_until(&mut [0; 100], Instant::now() + SOON) {},
-        );
-    assert_eq!(error.code(), ETIMEDOUT);
-    let error = opening(|stream| {
-        let mut welcome = Vec::new();
-        Welcome::refusal(1, "x").encode(&mut welcome);
-        for byte in &welcome[..10] {
-            send(&stream, &[*byte]);
-            let _ = stream.recv_until(&mut [0; 100], Instant::now() + Duration::from_millis(40));
-        }
-    });
-    assert!(matches!(error.code(), ETIMEDOUT | EREMOTEIO), "{error}");
-}
-
-#[test]
-fn a_killed_agent_raises_no_signal_here() {
-    static RAISED: AtomicBool = AtomicBool::new(false);
-    extern "C" fn note(_: i32) {
-        RAISED.store(true, Ordering::SeqCst);
-    }
-    // SAFETY: the handler only stores to an atomic. The Rust runtime ignores
-    // SIGPIPE; programs in C do not.
-    unsafe { libc::signal(libc::SIGPIPE, note as *const () as libc::sighandler_t) };
-    let (connection, thread) = hostile(&Options::default(), drop);
-    thread.join().unwrap();
-    let mut buffer = FrameBuffer::new();
-    let data = vec![0; 1 << 20];
-    for bytes in [&data[..1], &data[..]] {
-        let mut builder = buffer.request(1);
-        builder.read_buffer(bytes);
-        let mut frame = builder.finish().unwrap();
-        connection.call(&mut frame, 0, None, &mut ()).unwrap_err();
-    }
-    let (a, b) = Stream::pair().unwrap();
-    drop(b);
-    a.send_until(b"x", Instant::now() + SOON).unwrap_err();
-    assert!(!RAISED.load(Ordering::SeqCst));
-}
-
-#[test]
-fn a_child_of_fork_does_not_use_its_parents_connection() {
-    let (connection, thread) = hostile(&Options::default(), |stream| {
-        let mut reader = FrameReader::new(Limits::default());
-        while let Ok(message) = reader.read(&stream) {
-            send(&stream, &right(&message.header));
-        }
-    });
-    assert_eq!(call(&connection, SOON).unwrap(), [b"data"]);
-    let mut buffer = FrameBuffer::new();
-    let mut frame = buffer.request(0).finish().unwrap();
-    // SAFETY: the child makes one call that must fail, drops nothing of the
-    // parent's, and leaves.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let code = match connection.call(&mut frame, 0, None, &mut ()) {
-            Err(CallError::Forked) if !connection.is_usable() => 17,
-            _ => 1,
-        };
-        // In a child this closes its own handle, and only that.
-        drop(connection);
-        // SAFETY: leaves at once.
-        unsafe { libc::_exit(code) };
-    }
-    let mut status = 0;
-    // SAFETY: our own child.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(libc::WEXITSTATUS(status), 17);
-    assert_eq!(call(&connection, SOON).unwrap(), [b"data"]);
-    drop(connection);
-    thread.join().unwrap();
-}
-
-#[test]
-fn sockets_do_not_pass_to_programs_that_are_executed() {
-    let (a, _b) = Stream::pair().unwrap();
-    // SAFETY: asks for flags of an open descriptor.
-    let flags = unsafe { libc::fcntl(a.as_raw_fd(), libc::F_GETFD) };
-    assert_ne!(flags & libc::FD_CLOEXEC, 0);
-    let fd = OwnedFd::from(a);
-    assert_eq!(
-        Stream::from_fd(fd).unwrap().family(),
-        vaccel_transport::Family::Unix
-    );
 }

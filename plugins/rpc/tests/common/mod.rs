@@ -2,6 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod agent;
+mod compute;
+pub(crate) mod fixture;
+pub(crate) mod liar;
 
 use std::ffi::{CStr, c_char};
 use std::path::PathBuf;
