@@ -22,10 +22,14 @@ fn every_file_is_where_it_belongs() {
         "lib/libvaccel.so",
         "lib/libvaccel.so.0",
         "lib/libvaccel.a",
+        "lib/libvaccel-static.a",
         "lib/libvaccel-noop.so",
         "lib/libvaccel-onnx.so",
         "lib/libvaccel-rpc.so",
         "lib/pkgconfig/vaccel.pc",
+        "lib/pkgconfig/vaccel-static.pc",
+        "lib/cmake/vaccel/vaccelConfig.cmake",
+        "lib/cmake/vaccel/vaccelConfigVersion.cmake",
         "share/vaccel/models/classify/model.onnx",
         "share/vaccel/models/classify/model.toml",
         "share/bash-completion/completions/vaccel",
@@ -84,19 +88,4 @@ fn the_transport_plugin_is_small() {
         .parse()
         .unwrap();
     assert!(code < 2 << 20, "{code} bytes of code");
-}
-
-#[test]
-fn pkg_config_knows_a_version_that_old_builds_accept() {
-    let prefix = stage().unwrap();
-    let run = |args: &[&str]| {
-        Program::at(Path::new("pkg-config"))
-            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
-            .args(args)
-            .output()
-            .unwrap()
-    };
-    run(&["--exists", "vaccel >= 0.8.0"]);
-    assert!(run(&["--libs", "vaccel"]).contains("-lvaccel"));
-    assert!(run(&["--cflags", "vaccel"]).contains("include"));
 }

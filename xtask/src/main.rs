@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done with this repository beside `cargo build`.
 
 mod abi;
+mod archive;
 mod bench;
 mod demo;
 mod docs;

@@ -3,11 +3,12 @@
 //! ```text
 //! PREFIX/bin        vaccel, vaccel-agent, vaccel-worker, vaccel-rpc-agent, C examples
 //! PREFIX/include    vaccel.h, vaccel/*.h, slog.h
-//! PREFIX/lib        libvaccel.so{,.0,.0.8.0}, libvaccel.a, libvaccel-<plugin>.so{,.0,.0.8.0}
+//! PREFIX/lib        libvaccel.so{,.0,.0.8.0}, libvaccel.a, libvaccel-static.a, libvaccel-<plugin>.so{,.0,.0.8.0}
 //! PREFIX/lib/pkgconfig, PREFIX/lib/cmake/vaccel
 //! PREFIX/share/vaccel/models/<task>, PREFIX/share/man/man1, completions for bash, fish, zsh
 //! ```
 
+use crate::archive;
 use crate::process::{cargo, command, output, root, run, target_dir};
 use anyhow::{Context, Result};
 use std::fs;
@@ -29,6 +30,10 @@ pub(crate) fn install(prefix: &Path, profile: &str) -> Result<()> {
     let lib = prefix.join("lib");
     shared_library(&built.join("libvaccel.so"), &lib, "libvaccel")?;
     copy(&built.join("libvaccel.a"), &lib.join("libvaccel.a"))?;
+    archive::make(
+        &built.join("libvaccel_static.a"),
+        &lib.join("libvaccel-static.a"),
+    )?;
     for plugin in PLUGINS {
         shared_library(
             &built.join(format!("libvaccel_{plugin}.so")),
@@ -43,11 +48,13 @@ pub(crate) fn install(prefix: &Path, profile: &str) -> Result<()> {
 
     copy_tree(&root().join("include"), &prefix.join("include"))?;
     let packaging = root().join("packaging");
-    template(
-        &packaging.join("vaccel.pc.in"),
-        &lib.join("pkgconfig/vaccel.pc"),
-        prefix,
-    )?;
+    for name in ["vaccel.pc", "vaccel-static.pc"] {
+        template(
+            &packaging.join(format!("{name}.in")),
+            &lib.join("pkgconfig").join(name),
+            prefix,
+        )?;
+    }
     for name in ["vaccelConfig.cmake", "vaccelConfigVersion.cmake"] {
         let source = packaging.join(format!("{name}.in"));
         if source.exists() {
@@ -65,7 +72,7 @@ pub(crate) fn install(prefix: &Path, profile: &str) -> Result<()> {
 fn build(profile: &str) -> Result<()> {
     let mut cargo = cargo();
     cargo.args(["build", "--profile", profile]);
-    for package in ["vaccel-ffi", "vaccel-agent", "vaccel-cli"] {
+    for package in ["vaccel-ffi", "vaccel-static", "vaccel-agent", "vaccel-cli"] {
         cargo.args(["--package", package]);
     }
     for plugin in PLUGINS {

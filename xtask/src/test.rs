@@ -22,6 +22,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("make", "make"),
     ("pkg-config", "pkg-config"),
     ("valgrind", "valgrind"),
+    ("cmake", "cmake"),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -33,6 +34,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("build", || run_cargo(&["build", "--workspace"]))?;
     step("tests of the crates", || {
         run_cargo(&["test", "--workspace", "--exclude", "vaccel-tests"])
+    })?;
+    step("tests of programs with the library inside", || {
+        run_cargo(&["test", "-p", "vaccel", "-F", "static", "--test", "linked"])
     })?;
     if !options.unit {
         let prefix = target_dir().join("stage/debug");

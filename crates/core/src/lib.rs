@@ -16,6 +16,7 @@ pub mod arg_array;
 pub mod arg_list;
 pub mod blob;
 pub mod buffer;
+pub mod builtin;
 pub mod config;
 pub mod describe;
 mod download;

@@ -4,8 +4,8 @@ use crate::link::{self, Marker};
 use crate::ptr::Ptr;
 use crate::search::{self, Library};
 use crate::{
-    Error, Result, err, fail, get, last_error, lock, log_debug, log_info, log_warn, ptr, set,
-    version,
+    Error, Result, builtin, err, fail, get, last_error, lock, log_debug, log_info, log_warn, ptr,
+    set, version,
 };
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -86,6 +86,11 @@ impl Plugin {
     pub fn ext(&self) -> &vaccel_plugin_ext {
         static NOTHING: vaccel_plugin_ext = EMPTY_EXT;
         self.ext.get().unwrap_or(&NOTHING)
+    }
+
+    /// Takes the operations beyond the fixed table from the plugin's own table.
+    pub(crate) fn offer(&self, table: *const vaccel_plugin_ext) {
+        let _ = self.ext.set(read_ext(table));
     }
 
     /// True for a transport.
@@ -169,13 +174,17 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     describe: None,
 };
 
-/// Loads one plugin; see [`search::open`] for what `entry` can be.
+/// Loads one plugin; see [`search::open`] for what `entry` can be. One of that
+/// name that is part of the program goes first.
 ///
 /// # Errors
 /// `ENOENT` when it cannot be loaded, `ELIBBAD` when it is no plugin, `EINVAL`
 /// when it is malformed or made for another major version, `EEXIST` when it is
 /// loaded already, or what its `init` returns.
 pub fn load(entry: &str, version_ignore: bool) -> Result<&'static Plugin> {
+    if let Some(result) = builtin::load(entry, version_ignore) {
+        return result;
+    }
     let library = search::open(entry)?;
     log_debug!("loading plugin `{entry}` from {}", library.path.display());
     let result = load_from(&library, version_ignore);
@@ -202,8 +211,7 @@ fn load_from(library: &Library, version_ignore: bool) -> Result<&'static Plugin>
     let plugin = register(raw, path, library.handle, version_ignore)?;
     if let Some(symbol) = library.symbol(c"vaccel_plugin_ext") {
         // SAFETY: the symbol is a variable that points at the table.
-        let table = unsafe { *symbol.cast::<*const vaccel_plugin_ext>() };
-        let _ = plugin.ext.set(read_ext(table));
+        plugin.offer(unsafe { *symbol.cast::<*const vaccel_plugin_ext>() });
     }
     Ok(plugin)
 }

@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::ptr::Ptr;
 use crate::rundir::Rundir;
 use crate::{
-    Error, Result, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin, prof,
-    resource, session,
+    Error, Result, builtin, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin,
+    prof, resource, session,
 };
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
@@ -152,7 +152,8 @@ fn start(config: &Config) -> Result {
     let rundir = Rundir::create()?;
     log_debug!("run-time files are in {}", rundir.path().to_string_lossy());
     RUNDIR.store(Box::into_raw(Box::new(rundir)), Ordering::Release);
-    plugin::parse_and_load(&plugin_list(config), config.version_ignore)
+    plugin::parse_and_load(&plugin_list(config), config.version_ignore)?;
+    builtin::load_rest(config.version_ignore)
 }
 
 /// Undoes [`start`], however far it got. `at_exit`: nothing is unmapped.

@@ -1,6 +1,6 @@
 //! Where plugins are looked for.
 
-use crate::{Result, err};
+use crate::{Result, builtin, err, fail};
 use std::ffi::{CStr, CString, OsStr, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,18 @@ impl Library {
 /// # Errors
 /// `ENOENT`, naming every place and what the loader said about it.
 pub fn open(entry: &str) -> Result<Library> {
+    if is_static_program() {
+        // A file would bring a second C library into the process.
+        fail!(
+            ENOENT,
+            "cannot load plugin `{entry}`: this program is linked statically and loads no files; \
+             part of it are: {}",
+            match &*builtin::names() {
+                [] => "none".to_owned(),
+                names => names.join(", "),
+            }
+        );
+    }
     let mut refused = Vec::new();
     let mut absent: Vec<PathBuf> = Vec::new();
     for candidate in candidates(entry) {
@@ -64,6 +76,28 @@ pub fn open(entry: &str) -> Result<Library> {
         refused.into_iter().rev().collect::<Vec<_>>().join("; "),
         not_in(&absent)
     ))
+}
+
+/// True when no dynamic loader started this program.
+fn is_static_program() -> bool {
+    unsafe extern "C" fn visit(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        found: *mut c_void,
+    ) -> libc::c_int {
+        // SAFETY: the C library passes a description of the program with as many
+        // headers as it says, and `found` is the variable below.
+        unsafe {
+            let info = &*info;
+            let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
+            *found.cast::<bool>() = headers.iter().any(|h| h.p_type == libc::PT_INTERP);
+        }
+        1 // the first is the program itself
+    }
+    let mut interpreted = true;
+    // SAFETY: a callback of the right type and a variable that outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut interpreted).cast()) };
+    !interpreted
 }
 
 /// "; not in /a or /b (x.so, y.so)".

@@ -17,7 +17,7 @@ static DESTRUCTOR: extern "C" fn() = destructor;
 
 extern "C" fn constructor() {
     crate::guard::code("vaccel", || {
-        crate::log::install();
+        install();
         runtime::by_itself();
         Ok(())
     });
@@ -30,16 +30,23 @@ extern "C" fn destructor() {
     });
 }
 
+/// What must be in place before the library starts.
+fn install() {
+    crate::log::install();
+    #[cfg(feature = "builtin-rpc")]
+    crate::builtin::install();
+}
+
 export! {
     /// Starts the library with the configuration of the environment.
     fn vaccel_bootstrap() {
-        crate::log::install();
+        install();
         runtime::bootstrap()
     }
 
     /// Starts the library, or changes its configuration.
     fn vaccel_bootstrap_with_config(config: *mut vaccel_config) {
-        crate::log::install();
+        install();
         runtime::bootstrap_with(Config::from_c(ptr!(config))?)
     }
 

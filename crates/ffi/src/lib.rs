@@ -12,6 +12,8 @@ pub mod arg_array;
 pub mod arg_list;
 pub mod blob;
 pub mod buffer;
+#[cfg(feature = "builtin-rpc")]
+mod builtin;
 pub mod config;
 pub mod error;
 pub mod exec;

@@ -4,10 +4,12 @@
 //! with `RTLD_LOCAL` (Python does), or carry it inside its executable. So its
 //! functions are looked up by name: first in the `libvaccel.so.0` that is
 //! already in the process, then among the process's global symbols. Without a
-//! host (a unit test), each call here says so or does nothing.
+//! host (a unit test), each call here says so or does nothing. A plugin that is
+//! linked into the library itself is told where they are ([`provide`]).
 
 use crate::error::Result;
 use std::ffi::CStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use vaccel_abi::CResult;
 use vaccel_abi::config::{LogLevel, vaccel_config};
@@ -51,6 +53,22 @@ static CONFIG: Function = Function::new(c"vaccel_config");
 static RESOURCES_BY_TYPE: Function = Function::new(c"vaccel_session_resources_by_type");
 static FUNCTIONS: [&Function; 4] = [&SLOG_PRINT, &ERROR_SET, &CONFIG, &RESOURCES_BY_TYPE];
 
+/// What [`provide`] was told: name and address.
+static PROVIDED: OnceLock<Vec<(&'static CStr, usize)>> = OnceLock::new();
+
+/// Tells where the host's functions are, for a plugin that is linked into the
+/// same program: static programs cannot look them up. Later calls do nothing.
+///
+/// # Safety
+/// Each address is the C function of that name.
+pub unsafe fn provide(functions: &[(&'static CStr, *const libc::c_void)]) {
+    let list = functions
+        .iter()
+        .map(|&(name, address)| (name, address.expose_provenance()))
+        .collect();
+    let _ = PROVIDED.set(list);
+}
+
 /// File name of the library.
 const LIBRARY: &CStr = c"libvaccel.so.0";
 
@@ -93,6 +111,13 @@ fn find(library: *mut libc::c_void, name: &CStr) -> *mut libc::c_void {
     } else {
         library
     };
+    let provided = PROVIDED.get().and_then(|list| {
+        let known = list.iter().find(|(known, _)| *known == name)?;
+        Some(std::ptr::with_exposed_provenance_mut(known.1))
+    });
+    if let Some(address) = provided {
+        return address;
+    }
     // SAFETY: the handle is open or RTLD_DEFAULT, the name a C string.
     unsafe { libc::dlsym(handle, name.as_ptr()) }
 }

@@ -28,6 +28,11 @@
 //! error that names the places where it was looked for. Programs run on the
 //! C implementation's library too, without [`Model`] and [`describe`].
 //!
+//! With the feature `static` the library and its rpc transport are part of the
+//! program: nothing is opened, and no plugins are loaded from files. That is for
+//! unikernels and empty containers, whose operations are done by an agent
+//! (`VACCEL_RPC_ADDRESS`).
+//!
 //! # Errors
 //!
 //! Every [`Error`] has a code, the code's name and a message made by whoever
@@ -43,6 +48,7 @@ pub mod library;
 mod model;
 mod npy;
 mod resource;
+#[cfg(not(feature = "static"))]
 mod search;
 mod session;
 mod storage;

@@ -2,15 +2,16 @@
 //!
 //! A program carries no copy of the runtime and links nothing. The first use
 //! opens `libvaccel.so.0`, which stays open for good: plugins and their
-//! runtimes do not survive being unmapped.
+//! runtimes do not survive being unmapped. With the feature `static` the library
+//! is part of the program, and the table holds its functions.
 
-use std::error::Error as _;
-use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use libc::size_t;
-use libloading::os::unix::{Library as Handle, RTLD_GLOBAL, RTLD_NOW};
+#[cfg(not(feature = "static"))]
+use libloading::os::unix::Library as Handle;
 use vaccel_abi::CResult;
 use vaccel_abi::arg::vaccel_arg;
 use vaccel_abi::blob::vaccel_blob;
@@ -29,6 +30,7 @@ use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
 
 use crate::error::{Error, Result};
+#[cfg(not(feature = "static"))]
 use crate::search;
 
 macro_rules! functions {
@@ -53,6 +55,7 @@ macro_rules! functions {
             /// # Safety
             /// The library must be a libvaccel: its functions must have the
             /// signatures given here.
+            #[cfg(not(feature = "static"))]
             unsafe fn load(library: &Handle) -> Result<Self, &'static str> {
                 Ok(Self {
                     $($field: {
@@ -67,8 +70,30 @@ macro_rules! functions {
                     },)*
                 })
             }
+
+            /// The functions that are part of the program.
+            #[cfg(feature = "static")]
+            fn linked() -> Self {
+                Self {
+                    $($field: linked!($symbol as $type),)*
+                    $($ofield: Some(linked!($osymbol as $otype)),)*
+                }
+            }
         }
     };
+}
+
+/// The address of a function that is linked in, by its C name.
+#[cfg(feature = "static")]
+macro_rules! linked {
+    ($symbol:literal as $type:ty) => {{
+        unsafe extern "C" {
+            #[link_name = $symbol]
+            static FUNCTION: c_void;
+        }
+        // SAFETY: the exported function of that name, which has this type by the ABI.
+        unsafe { std::mem::transmute::<*const c_void, $type>(&raw const FUNCTION) }
+    }};
 }
 
 functions! {
@@ -174,57 +199,19 @@ impl Library {
         (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_str().ok())?
     }
 
+    #[cfg(feature = "static")]
     fn open() -> Result<Self> {
-        // One runtime for each process: what is loaded already is used.
-        // SAFETY: RTLD_NOLOAD runs no code of the library.
-        let loaded = unsafe { Handle::open(Some(search::SONAME), libc::RTLD_NOLOAD | RTLD_NOW) };
-        if let Ok(handle) = loaded {
-            return Self::from_handle(handle, search::SONAME.into());
-        }
-        if let Some(path) = search::from_environment() {
-            return match dlopen(&path) {
-                Ok(handle) => Self::from_handle(handle, path.into()),
-                Err(reason) => Err(Error::new(
-                    error::ENOENT,
-                    format!(
-                        "cannot open {}={}: {reason}",
-                        search::VARIABLE,
-                        path.display()
-                    ),
-                )),
-            };
-        }
-        let mut tried = Vec::new();
-        let executable = std::env::current_exe().unwrap_or_default();
-        for path in search::candidates(&executable) {
-            // A file that is there and cannot be opened is worth more words than one that is not there.
-            if !path.exists() {
-                tried.push(path.display().to_string());
-                continue;
-            }
-            match dlopen(path.as_os_str()) {
-                Ok(handle) => return Self::from_handle(handle, path),
-                Err(reason) => tried.push(reason),
-            }
-        }
-        match dlopen(OsStr::new(search::SONAME)) {
-            Ok(handle) => Self::from_handle(handle, search::SONAME.into()),
-            Err(reason) => {
-                tried.push(reason);
-                Err(Error::new(
-                    error::ENOENT,
-                    format!(
-                        "{} was not found; install vaccel, or set {} to the file. Tried: {}",
-                        search::SONAME,
-                        search::VARIABLE,
-                        tried.join("; ")
-                    ),
-                ))
-            }
-        }
+        // What makes the linker take the library in.
+        use vaccel_static as _;
+        Ok(Self {
+            functions: Functions::linked(),
+            path: PathBuf::from("(part of the program)"),
+        })
     }
 
-    fn from_handle(handle: Handle, path: PathBuf) -> Result<Self> {
+    #[cfg(not(feature = "static"))]
+    fn open() -> Result<Self> {
+        let (handle, path) = search::open()?;
         // SAFETY: the file has the name of libvaccel or was named by the user as such.
         let functions = unsafe { Functions::load(&handle) };
         // Never closed: see the module's first lines.
@@ -274,15 +261,4 @@ impl Library {
             )
         })
     }
-}
-
-fn dlopen(path: &OsStr) -> Result<Handle, String> {
-    // RTLD_GLOBAL: plugins written in C may count on the symbols of the library
-    // without naming it among the libraries they need.
-    // SAFETY: opening libvaccel runs its constructor, which is made for it.
-    // The source holds what the loader said.
-    unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| {
-        e.source()
-            .map_or_else(|| e.to_string(), ToString::to_string)
-    })
 }

@@ -1,7 +1,11 @@
 //! Where `libvaccel.so.0` is looked for.
 
-use std::ffi::OsString;
+use crate::error::{Error, Result};
+use libloading::os::unix::{Library as Handle, RTLD_GLOBAL, RTLD_NOW};
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use vaccel_abi::error as code;
 
 /// The name programs are linked against.
 pub(crate) const SONAME: &str = "libvaccel.so.0";
@@ -43,6 +47,67 @@ pub(crate) fn candidates(executable: &Path) -> Vec<PathBuf> {
         found.push(target.join(CARGO_NAME));
     }
     found
+}
+
+/// Opens the library that the process has, or the first that is found.
+///
+/// # Errors
+/// `ENOENT` with every place that was tried.
+pub(crate) fn open() -> Result<(Handle, PathBuf)> {
+    // One runtime for each process: what is loaded already is used.
+    // SAFETY: RTLD_NOLOAD runs no code of the library.
+    let loaded = unsafe { Handle::open(Some(SONAME), libc::RTLD_NOLOAD | RTLD_NOW) };
+    if let Ok(handle) = loaded {
+        return Ok((handle, SONAME.into()));
+    }
+    if let Some(path) = from_environment() {
+        return match dlopen(&path) {
+            Ok(handle) => Ok((handle, path.into())),
+            Err(reason) => Err(Error::new(
+                code::ENOENT,
+                format!("cannot open {}={}: {reason}", VARIABLE, path.display()),
+            )),
+        };
+    }
+    let mut tried = Vec::new();
+    let executable = std::env::current_exe().unwrap_or_default();
+    for path in candidates(&executable) {
+        // A file that is there and cannot be opened is worth more words than one that is not there.
+        if !path.exists() {
+            tried.push(path.display().to_string());
+            continue;
+        }
+        match dlopen(path.as_os_str()) {
+            Ok(handle) => return Ok((handle, path)),
+            Err(reason) => tried.push(reason),
+        }
+    }
+    match dlopen(OsStr::new(SONAME)) {
+        Ok(handle) => Ok((handle, SONAME.into())),
+        Err(reason) => {
+            tried.push(reason);
+            Err(Error::new(
+                code::ENOENT,
+                format!(
+                    "{} was not found; install vaccel, or set {} to the file. Tried: {}",
+                    SONAME,
+                    VARIABLE,
+                    tried.join("; ")
+                ),
+            ))
+        }
+    }
+}
+
+fn dlopen(path: &OsStr) -> Result<Handle, String> {
+    // RTLD_GLOBAL: plugins written in C may count on the symbols of the library
+    // without naming it among the libraries they need.
+    // SAFETY: opening libvaccel runs its constructor, which is made for it.
+    // The source holds what the loader said.
+    unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| {
+        e.source()
+            .map_or_else(|| e.to_string(), ToString::to_string)
+    })
 }
 
 #[cfg(test)]
