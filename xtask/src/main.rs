@@ -3,6 +3,7 @@
 mod abi;
 mod archive;
 mod bench;
+mod cross;
 mod demo;
 mod docs;
 mod models;
@@ -51,6 +52,8 @@ enum Command {
     Models(models::Options),
     /// Compare the built library and headers with the description of the binary interface.
     Abi(abi::Options),
+    /// Compile for arm64 and armv7; run the tests of sizes and bytes where pointers have 32 bits.
+    Cross(cross::Options),
     /// Write the pages that follow from the code.
     Docs(docs::Options),
     /// The other end of a ping-pong.
@@ -83,6 +86,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Bench(options) => bench::run(&options),
         Command::Models(options) => models::run(&options),
         Command::Abi(options) => abi::run(&options),
+        Command::Cross(options) => cross::run(&options),
         Command::Docs(options) => docs::run(&options),
         Command::BenchPeer(options) => bench::peer(&options),
         Command::Sandbox(options) => demo::sandbox::run(&options),

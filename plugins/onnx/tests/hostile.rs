@@ -18,7 +18,7 @@ use vaccel_plugin::code::{EFAULT, EINVAL, EIO, ENOENT, ENOTSUP, ERANGE};
 /// Set in the child process that does the work: seed and number of files.
 const WORK: &str = "VACCEL_TEST_DAMAGED";
 /// Address space of the child.
-const MEMORY: u64 = 3 << 30;
+const MEMORY: libc::rlim_t = 3 << 30;
 
 /// Splitmix64: the same files for the same seed.
 struct Random(u64);
