@@ -154,6 +154,10 @@ int main(void)
     image();
     numbers();
     opencv();
+    bool all = true;
+    for (int op = 0; op < VACCEL_OP_MAX; op++)
+        all = all && (rec->calls[op] || (op >= VACCEL_OP_TF_MODEL_LOAD && op <= VACCEL_OP_TORCH_SGEMM));
+    ok(all, "every operation without a model was called");
     ok_code(vaccel_session_release(&sess), VACCEL_OK, "the session is closed");
     return tap_done();
 }

@@ -214,6 +214,10 @@ int main(void)
     tflite();
     torch();
     permissions();
+    bool all = true;
+    for (int op = VACCEL_OP_TF_MODEL_LOAD; op <= VACCEL_OP_TORCH_SGEMM; op++)
+        all = all && rec->calls[op];
+    ok(all, "every operation of a model was called");
     vaccel_resource_release(&model);
     vaccel_session_release(&sess);
     return tap_done();

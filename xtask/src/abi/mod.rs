@@ -5,6 +5,7 @@
 //! C compiler sees the headers on x86-64. What is described may never change;
 //! what is new has to be added to the description on purpose.
 
+mod freeze;
 mod layout;
 mod prototype;
 
@@ -20,6 +21,9 @@ pub(crate) struct Options {
     /// Add what is new to the description; what changed or went is refused all the same.
     #[arg(long)]
     accept: bool,
+    /// Keep the headers of this release in tests/abi, where programs are built with them for good.
+    #[arg(long)]
+    freeze: bool,
     /// Use this staged installation instead of building one.
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
@@ -30,6 +34,9 @@ const TITLE: &str =
     "# Binary interface of libvaccel.so.0 on x86-64; made and checked by `cargo xtask abi`.\n";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.freeze {
+        return freeze::freeze();
+    }
     if !cfg!(target_arch = "x86_64") {
         eprintln!("the description is of x86-64; nothing is compared here");
         return Ok(());
@@ -93,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 pub(crate) fn check_staged(prefix: &Path) -> Result<()> {
     run(&Options {
         accept: false,
+        freeze: false,
         prefix: Some(prefix.to_path_buf()),
     })
 }
