@@ -23,12 +23,14 @@ const TOOLS: &[(&str, &str)] = &[
     ("pkg-config", "pkg-config"),
     ("valgrind", "valgrind"),
     ("cmake", "cmake"),
+    ("python3", "python3-venv"),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
     if !options.no_install {
         install_tools()?;
+        install_cffi();
     }
     // Plugins and the library are loaded by path in some tests of the crates.
     step("build", || run_cargo(&["build", "--workspace"]))?;
@@ -92,4 +94,20 @@ fn install_tools() -> Result<()> {
             .args(["-qq", "install", "--no-install-recommends", "--yes"])
             .args(missing),
     )
+}
+
+/// Makes a Python with cffi in the target folder; where that fails, the test that
+/// wants it says that it was skipped.
+fn install_cffi() {
+    let folder = target_dir().join("python");
+    let python = folder.join("bin/python");
+    if python.exists() && process::run(command(&python).args(["-c", "import cffi"])).is_ok() {
+        return;
+    }
+    let made = process::run(command("python3").args(["-m", "venv"]).arg(&folder)).and_then(|()| {
+        process::run(command(&python).args(["-m", "pip", "install", "--quiet", "cffi"]))
+    });
+    if let Err(error) = made {
+        eprintln!("no Python with cffi could be made: {error:#}");
+    }
 }
