@@ -63,8 +63,9 @@ bool vaccel_is_initialized(void);
 /**
  * Private directory of this process, mode 0700.
  *
- * @return  a path that is valid until vaccel_cleanup(), or NULL before
- *          vaccel_bootstrap()
+ * @return  a path that is valid until vaccel_cleanup(); NULL before
+ *          vaccel_bootstrap(), and where no place can be written to: sessions
+ *          and resources in memory work there all the same
  */
 const char *vaccel_rundir(void);
 

@@ -55,12 +55,24 @@ static void by_resource(const char *path)
     ok(!call(&memory, "mytestfunc") && out == 12, "a function is called in a resource of bytes");
     ok(!call(&memory, "mytestfunc") && out == 12, "again");
     vaccel_resource_release(&memory);
-    need(!vaccel_resource_init_from_buf(&again, bytes, size, VACCEL_RESOURCE_LIB, "name.so",
-                                        false));
-    need(!vaccel_resource_register(&again, &sess));
-    in = 7;
-    ok(!call(&again, "mytestfunc") && out == 14, "a function is called in bytes kept in a file");
+    /* Two at once must not be taken for one another, wherever they are kept. */
+    need(!vaccel_resource_init_from_buf(&memory, bytes, size, VACCEL_RESOURCE_LIB, "a.so", true) &&
+         !vaccel_resource_init_from_buf(&again, bytes, size, VACCEL_RESOURCE_LIB, "a.so", true));
+    need(!vaccel_resource_register(&memory, &sess) && !vaccel_resource_register(&again, &sess));
+    ok(!call(&memory, "mytestfunc") && !call(&again, "mytestfunc"), "and in two of one name");
+    vaccel_resource_release(&memory);
+    in = 9;
+    ok(!call(&again, "mytestfunc") && out == 18, "of which one is left");
     vaccel_resource_release(&again);
+    /* Where nothing can be written to, there is no place for a file. */
+    if (vaccel_rundir()) {
+        need(!vaccel_resource_init_from_buf(&again, bytes, size, VACCEL_RESOURCE_LIB, "name.so",
+                                            false));
+        need(!vaccel_resource_register(&again, &sess));
+        in = 7;
+        ok(!call(&again, "mytestfunc") && out == 14, "a function is called in bytes kept in a file");
+        vaccel_resource_release(&again);
+    }
     free(bytes);
 
     need(!vaccel_resource_init_from_buf(&garbage, text, sizeof(text), VACCEL_RESOURCE_LIB, NULL,

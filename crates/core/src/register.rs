@@ -9,7 +9,7 @@ use crate::{
 };
 use std::ffi::CStr;
 use std::io::Write as _;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -285,7 +285,7 @@ fn load(res: Ptr<vaccel_resource>, r: &Slot) -> Result {
     } else {
         list.extend(paths.iter().map(|path| rundir::as_path(path).to_owned()));
     }
-    if kind == PATH_LOCAL_FILE {
+    if kind == PATH_LOCAL_FILE && runtime::has_rundir()? {
         resource::make_rundir(res, get!(res.id))?;
     }
     let blobs = alloc::zeroed::<*mut vaccel_blob>(list.len())?;
@@ -351,7 +351,8 @@ fn walk(folder: &Path, depth: usize, list: &mut Vec<PathBuf>) -> Result {
 
 /// Gives the blobs of a library that live in memory a path from which the
 /// loader can load them: a sealed file in memory, which nobody can change any
-/// more, through a link in the resource's folder; or a file there.
+/// more, through a link in the resource's folder; or a file there. Where there is
+/// no folder, the path is that of the memory itself.
 ///
 /// The name is new each time, because the loader takes equal names for the same
 /// library.
@@ -369,10 +370,20 @@ pub fn make_loadable(res: Ptr<vaccel_resource>) -> Result {
         runtime::require_up()?;
         // SAFETY: the name of an initialised blob is a C string or null.
         let name = unsafe { ptr::optional_text(get!(blob.name)) }.unwrap_or(c"library");
-        let folder = resource::make_rundir(res, get!(res.id))?;
+        let folder = if runtime::has_rundir()? {
+            Some(resource::make_rundir(res, get!(res.id))?)
+        } else {
+            None
+        };
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        let Some(folder) = folder else {
+            let (fd, path) = seal(blob)?;
+            set!(blob.path = alloc::string_from(distinct(&path, generation).as_bytes())?);
+            sealed.push(fd);
+            continue;
+        };
         let unique = format!("{generation}.{}", name.to_string_lossy());
-        match seal(blob, rundir::as_path(&folder), &unique) {
+        match link_sealed(blob, &rundir::as_path(&folder).join(&unique)) {
             Ok(fd) => sealed.push(fd),
             Err(e) => {
                 log_debug!("no sealed file in memory ({e}); writing the library to a file");
@@ -392,7 +403,8 @@ pub fn make_loadable(res: Ptr<vaccel_resource>) -> Result {
     Ok(())
 }
 
-fn seal(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result<std::os::fd::OwnedFd> {
+/// Puts a blob into a sealed file in memory; its descriptor and path.
+fn seal(blob: Ptr<vaccel_blob>) -> Result<(OwnedFd, String)> {
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     let io = |e: rustix::io::Errno| Error::io("memfd", &e.into());
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -406,14 +418,33 @@ fn seal(blob: Ptr<vaccel_blob>, folder: &Path, name: &str) -> Result<std::os::fd
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
     )
     .map_err(io)?;
-    let path = folder.join(name);
-    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", file.as_raw_fd()), &path)
-        .map_err(|e| Error::io(path.display(), &e))?;
-    // The folder goes away with the resource, and the link with it.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok((file.into(), path))
+}
+
+/// As [`seal`], through a link of this path, which goes away with the resource.
+fn link_sealed(blob: Ptr<vaccel_blob>, path: &Path) -> Result<OwnedFd> {
+    let (fd, sealed) = seal(blob)?;
+    std::os::unix::fs::symlink(sealed, path).map_err(|e| Error::io(path.display(), &e))?;
     let c_path: *mut std::ffi::c_char = alloc::string_from(path.as_os_str().as_bytes())?;
     set!(blob.path = c_path);
     set!(blob.path_owned = true);
-    Ok(file.into())
+    Ok(fd)
+}
+
+/// The same file under a name that no other generation has: descriptors have
+/// numbers that come again. Each bit of the generation is a `/` or a `./`.
+fn distinct(path: &str, generation: u64) -> String {
+    let (folder, file) = path.rsplit_once('/').unwrap_or((".", path));
+    let bits = u64::BITS - generation.leading_zeros();
+    let steps = (0..bits).map(|bit| {
+        if generation >> bit & 1 == 1 {
+            "./"
+        } else {
+            "/"
+        }
+    });
+    format!("{folder}/{}{file}", steps.collect::<String>())
 }
 
 /// The path of a library's first file.

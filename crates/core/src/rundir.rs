@@ -13,9 +13,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const MAX: usize = 3072;
 
 /// The run folder of one process; removed with everything inside by [`Self::remove`].
+///
+/// Where no place can be written to, there is none: what lives in memory works all
+/// the same, and what needs a file says why there can be none.
 #[derive(Debug)]
 pub struct Rundir {
-    path: CString,
+    path: std::result::Result<CString, Error>,
     owner: u32,
     forks: u32,
 }
@@ -40,10 +43,12 @@ fn count_forks() {
 impl Rundir {
     /// Makes a new folder with mode 0700 in `$VACCEL_RUNDIR` when that is set, else
     /// in the first place that works:
-    /// `/run/user/<uid>/vaccel`, `$XDG_RUNTIME_DIR/vaccel`, `$TMPDIR`, `/tmp`.
+    /// `/run/user/<uid>/vaccel`, `$XDG_RUNTIME_DIR/vaccel`, `$TMPDIR`, `/tmp`. When
+    /// none of them does, there is no folder, and [`Self::path`] says why.
     ///
     /// # Errors
-    /// The error of the last place, with the list of all.
+    /// Those of the folder that `$VACCEL_RUNDIR` names: what was asked for by name
+    /// is not left out.
     pub fn create() -> Result<Self> {
         count_forks();
         // SAFETY: no preconditions.
@@ -79,13 +84,20 @@ impl Rundir {
             }
         }
         let code = last.map_or(vaccel_abi::error::EIO, |e: Error| e.code());
-        Err(Error::new(
-            code,
-            format!(
-                "no folder for run-time files could be made ({}); set TMPDIR to a writable folder",
-                tried.join("; ")
-            ),
-        ))
+        let why = format!(
+            "no folder for run-time files could be made ({}); set TMPDIR to a writable folder",
+            tried.join("; ")
+        );
+        log_warn!("{why}; resources must be in memory");
+        Ok(Self::new(Err(Error::new(code, why))))
+    }
+
+    fn new(path: std::result::Result<CString, Error>) -> Self {
+        Self {
+            path,
+            owner: std::process::id(),
+            forks: FORKS.load(Ordering::Relaxed),
+        }
     }
 
     /// Below a folder that belongs to this user, `vaccel/` collects the folders
@@ -120,18 +132,25 @@ impl Rundir {
         };
         match failed {
             Some(e) => Err(Error::io("mkdtemp", &e)),
-            None => Ok(Self {
-                path,
-                owner: std::process::id(),
-                forks: FORKS.load(Ordering::Relaxed),
-            }),
+            None => Ok(Self::new(Ok(path))),
         }
     }
 
     /// The folder.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn path(&self) -> Result<&CStr> {
+        match &self.path {
+            Ok(path) => Ok(path),
+            Err(why) => Err(why.clone()),
+        }
+    }
+
+    /// True where there is a folder.
     #[must_use]
-    pub fn path(&self) -> &CStr {
-        &self.path
+    pub fn exists(&self) -> bool {
+        self.path.is_ok()
     }
 
     /// False in a child made by fork: the folder is its parent's.
@@ -146,7 +165,9 @@ impl Rundir {
         if !self.is_ours() || self.owner != std::process::id() {
             return;
         }
-        remove_all(as_path(&self.path));
+        if let Ok(path) = &self.path {
+            remove_all(as_path(path));
+        }
     }
 }
 
@@ -201,7 +222,7 @@ mod tests {
     #[test]
     fn a_run_folder_is_private_and_goes_away_with_its_contents() {
         let rundir = Rundir::create().unwrap();
-        let path = as_path(rundir.path()).to_owned();
+        let path = as_path(rundir.path().unwrap()).to_owned();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::create_dir(path.join("session.1")).unwrap();
         std::fs::write(path.join("session.1/left"), "x").unwrap();

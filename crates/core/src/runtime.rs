@@ -150,7 +150,9 @@ fn start(config: &Config) -> Result {
     log_debug!("vaccel {}", crate::version::VERSION);
     config.print_debug();
     let rundir = Rundir::create()?;
-    log_debug!("run-time files are in {}", rundir.path().to_string_lossy());
+    if let Ok(path) = rundir.path() {
+        log_debug!("run-time files are in {}", path.to_string_lossy());
+    }
     RUNDIR.store(Box::into_raw(Box::new(rundir)), Ordering::Release);
     plugin::parse_and_load(&plugin_list(config), config.version_ignore)?;
     builtin::load_rest(config.version_ignore)
@@ -283,8 +285,21 @@ pub fn active_config() -> *const vaccel_config {
 /// The run folder; a child made by fork gets one of its own.
 ///
 /// # Errors
-/// `ESESS` when the library is down.
+/// `ESESS` when the library is down; where nothing can be written to, the error
+/// of the attempt.
 pub fn rundir() -> Result<&'static CStr> {
+    own_rundir()?.path()
+}
+
+/// True where there is a place for files.
+///
+/// # Errors
+/// `ESESS` when the library is down.
+pub fn has_rundir() -> Result<bool> {
+    Ok(own_rundir()?.exists())
+}
+
+fn own_rundir() -> Result<&'static Rundir> {
     let current = RUNDIR.load(Ordering::Acquire);
     if current.is_null() {
         return Err(why_down());
@@ -292,14 +307,14 @@ pub fn rundir() -> Result<&'static CStr> {
     // SAFETY: from `Box::into_raw`, never freed.
     let rundir: &'static Rundir = unsafe { &*current };
     if rundir.is_ours() {
-        return Ok(rundir.path());
+        return Ok(rundir);
     }
     let own = Box::into_raw(Box::new(Rundir::create()?));
     // The parent's folder is not ours to remove; two threads of a child may come
     // here at once, then the second one's folder stays unused until the end.
     RUNDIR.store(own, Ordering::Release);
     // SAFETY: just made, never freed.
-    Ok(unsafe { &*own }.path())
+    Ok(unsafe { &*own })
 }
 
 /// Loads further plugins while the library is up or starting.

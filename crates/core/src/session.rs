@@ -192,6 +192,9 @@ fn clear(sess: Ptr<vaccel_session>) {
 }
 
 fn make_rundir(sess: Ptr<vaccel_session>, id: vaccel_id_t) -> Result {
+    if !runtime::has_rundir()? {
+        return Ok(()); // the field stays empty
+    }
     let base = runtime::rundir()?.to_bytes();
     let p = sess.as_ptr();
     // SAFETY: the caller vouches for the structure; bytes need no initialisation

@@ -187,6 +187,65 @@ fn without_a_folder_of_the_user_the_fallbacks_are_used() {
     assert!(rundir(&text).starts_with("/tmp"), "{text}");
 }
 
+/// Runs the probe where no file system can be written to.
+fn probe_read_only(actions: &[&str]) -> Option<String> {
+    // Each mount of its own, because a bind mount does not take those below along.
+    let script = "for m in $(cut -d' ' -f5 /proc/self/mountinfo); do \
+                  mount -o remount,ro,bind \"$m\" 2>/dev/null || mount --bind -o ro \"$m\" \"$m\" 2>/dev/null; \
+                  done; touch /tmp/writable 2>/dev/null && { rm /tmp/writable; exit 77; }; exec \"$@\"";
+    let output = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ])
+        .arg(&*PROBE)
+        .args(actions)
+        .env("VACCEL_PLUGINS", path(&PLUGIN))
+        .env_remove("TMPDIR")
+        .env_remove("XDG_RUNTIME_DIR")
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && text.is_empty() {
+        eprintln!(
+            "skipped: no namespace of our own: {} {errors}",
+            output.status
+        );
+        return None;
+    }
+    Some(text)
+}
+
+#[test]
+fn where_nothing_can_be_written_what_lives_in_memory_works() {
+    let actions = [
+        "state", "init", "sessdir", "noop", "memory", "file", "release",
+    ];
+    let Some(text) = probe_read_only(&actions) else {
+        return;
+    };
+    for line in [
+        "initialized=1 profiling=0 level=1 rundir=(none)",
+        "init=VACCEL_OK",
+        "sessdir=\n",
+        "noop=VACCEL_OK",
+        "memory=VACCEL_OK",
+        "unregistered=VACCEL_OK",
+        "release=VACCEL_OK",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let file = text.lines().find(|line| line.starts_with("file=")).unwrap();
+    assert!(file.contains("VACCEL_EROFS"), "{file}");
+    assert!(file.contains("/tmp") && file.contains("TMPDIR"), "{file}");
+}
+
 #[test]
 fn a_child_made_by_fork_has_files_of_its_own_and_leaves_its_parents() {
     let env = [("VACCEL_PLUGINS", path(&PLUGIN))];

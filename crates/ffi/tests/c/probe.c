@@ -36,7 +36,18 @@ static void run(const char *what)
 		print(what, vaccel_cleanup());
 	else if (!strcmp(what, "sessdir"))
 		printf("sessdir=%s\n", sess.rundir);
-	else if (!strcmp(what, "fork")) {
+	else if (!strcmp(what, "memory") || !strcmp(what, "file")) {
+		char data[] = "data";
+		struct vaccel_resource res;
+		int ret = vaccel_resource_init_from_buf(&res, data, 4,
+							VACCEL_RESOURCE_DATA,
+							"data", *what == 'm');
+		if (!ret)
+			ret = vaccel_resource_register(&res, &sess);
+		print(what, ret);
+		if (!ret)
+			print("unregistered", vaccel_resource_release(&res));
+	} else if (!strcmp(what, "fork")) {
 		char *before = strdup(vaccel_rundir());
 		fflush(stdout);
 		pid_t child = fork();
