@@ -80,7 +80,7 @@ pub struct Options {
     pub deadline: Duration,
 
     /// Largest frame that is taken, and room for the outputs of one request.
-    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "1025M", value_parser = bytes)]
     pub max_frame: u64,
 
     /// What the resources of one connection may take, all together.

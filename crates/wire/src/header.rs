@@ -51,9 +51,9 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Frames of 1 GiB.
+    /// Frames that carry an argument of 1 GiB and some more beside it.
     fn default() -> Self {
-        Self::for_frame(1 << 30)
+        Self::for_frame((1 << 30) + (1 << 20))
     }
 }
 

@@ -8,8 +8,8 @@ use vaccel_abi::error::{ESESS, EUSERS};
 
 use super::failure::{Failure, Result};
 
-/// Sessions that a connection may have open.
-const MAX: usize = 1024;
+/// Sessions that a connection may have open. The C implementation has 1024 in a whole process.
+const MAX: usize = 65_536;
 
 /// The sessions of one connection, by the numbers that the client knows.
 ///

@@ -1,0 +1,166 @@
+//! One suite for every way a call can take: what comes back over a transport is what comes back
+//! in process, values, errors and their texts.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use vaccel_tests::{Agent, Program, stage};
+
+/// Groups of cases that every transport must answer alike.
+const GROUPS: [&str; 6] = [
+    "compute",
+    "arguments",
+    "frameworks",
+    "models",
+    "resources",
+    "sessions",
+];
+
+type Answers = BTreeMap<String, Value>;
+
+/// The reference plugin, beside this test's own program.
+fn reference() -> PathBuf {
+    let mut folder = std::env::current_exe().unwrap();
+    folder.pop();
+    folder.pop();
+    let plugin = folder.join("libvaccel_reference.so");
+    assert!(plugin.exists(), "build it: cargo build -p vaccel-reference");
+    plugin
+}
+
+fn driver(settings: &[(&str, &str)], groups: &[&str]) -> Answers {
+    let library = stage().unwrap().join("lib/libvaccel.so.0");
+    let mut program = Program::at(env!("CARGO_BIN_EXE_conformance-driver").as_ref())
+        .env("VACCEL_LIBRARY", library)
+        .args(groups);
+    for (name, value) in settings {
+        program = program.env(name, value);
+    }
+    let text = program.output().unwrap();
+    let answers: Answers = text
+        .lines()
+        // The others are the library's log.
+        .filter(|line| line.starts_with('{'))
+        .map(|line| {
+            let mut answer: Value = serde_json::from_str(line).unwrap();
+            let case = answer["case"].take().as_str().unwrap().to_string();
+            (case, answer)
+        })
+        .collect();
+    assert!(!answers.is_empty());
+    for (case, answer) in &answers {
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(!message.contains("WRONG"), "{case}: {message}");
+    }
+    answers
+}
+
+fn in_process(groups: &[&str]) -> Answers {
+    let plugin = reference();
+    driver(&[("VACCEL_PLUGINS", plugin.to_str().unwrap())], groups)
+}
+
+fn through(address: &str, groups: &[&str]) -> Answers {
+    driver(
+        &[("VACCEL_PLUGINS", "rpc"), ("VACCEL_RPC_ADDRESS", address)],
+        groups,
+    )
+}
+
+fn agent(addresses: &[&str]) -> Agent {
+    let plugin = reference();
+    Agent::start(&stage().unwrap(), plugin.to_str().unwrap(), addresses, &[]).unwrap()
+}
+
+/// Every case that differs, with both answers.
+fn compare(way: &str, here: &Answers, there: &Answers) {
+    let names: Vec<_> = here.keys().collect();
+    assert_eq!(names, there.keys().collect::<Vec<_>>());
+    // A text says that it came through the transport; that is all that may differ.
+    let same = |case: &str, answer: &Value| {
+        let mut there = there[case].clone();
+        if let Some(text) = there["message"].as_str() {
+            there["message"] = text.replacen("rpc: ", "", 1).into();
+        }
+        there["error"] == answer["error"]
+            && there["value"] == answer["value"]
+            && there["message"] == answer["message"]
+    };
+    let different: Vec<String> = here
+        .iter()
+        .filter(|(case, answer)| !same(case, answer))
+        .map(|(case, answer)| format!("{case}\n  here:  {answer}\n  there: {}", there[case]))
+        .collect();
+    assert!(
+        different.is_empty(),
+        "{way}: {} of {} cases differ:\n{}",
+        different.len(),
+        here.len(),
+        different.join("\n")
+    );
+}
+
+#[test]
+fn every_case_has_an_answer_in_process() {
+    let here = in_process(&GROUPS);
+    assert!(here.len() > 200, "{}", here.len());
+    let errors: Vec<_> = here
+        .iter()
+        .filter(|(_, a)| a.get("error").is_some())
+        .collect();
+    // What is meant to fail says so in its name.
+    let meant = [
+        "fail", "refused", "broken", "unknown", "no ", "panic", "shorter", "another", "without",
+    ];
+    for (case, answer) in errors {
+        assert!(
+            meant.iter().any(|word| case.contains(word)),
+            "{case}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn unix_and_tcp_answer_as_in_process() {
+    let here = in_process(&GROUPS);
+    let agent = agent(&["tcp://127.0.0.1:0"]);
+    for address in agent.addresses() {
+        compare(address, &here, &through(address, &GROUPS));
+    }
+}
+
+#[test]
+fn arguments_of_a_gibibyte_go_both_ways() {
+    let groups = ["huge"];
+    let here = in_process(&groups);
+    let agent = agent(&["tcp://127.0.0.1:0"]);
+    for address in agent.addresses() {
+        compare(address, &here, &through(address, &groups));
+    }
+}
+
+#[test]
+fn ten_thousand_sessions_are_open_at_once() {
+    let groups = ["many-sessions"];
+    let here = in_process(&groups);
+    let agent = agent(&[]);
+    compare("unix", &here, &through(&agent.address(), &groups));
+}
+
+#[test]
+fn calls_end_at_their_deadline() {
+    let agent = agent(&["tcp://127.0.0.1:0"]);
+    for address in agent.addresses() {
+        let answers = driver(
+            &[
+                ("VACCEL_PLUGINS", "rpc"),
+                ("VACCEL_RPC_ADDRESS", address),
+                ("VACCEL_RPC_TIMEOUT", "0.3"),
+            ],
+            &["deadline"],
+        );
+        assert_eq!(answers["deadline/passed"]["value"], "VACCEL_ETIMEDOUT");
+        assert!(answers["deadline/the session works after it"]["value"].is_array());
+    }
+}
