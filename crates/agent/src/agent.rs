@@ -16,6 +16,7 @@ use crate::pool::{Pool, Settings};
 use crate::process::{Recipe, worker_program};
 use crate::rundir::{self, Rundir};
 use crate::supervisor::Supervisor;
+use crate::tls::Tls;
 use crate::vaccel_config::VaccelConfig;
 use crate::{error, info, log};
 
@@ -55,6 +56,7 @@ fn run(options: Options) -> Result<()> {
         .iter()
         .map(|address| listen::bind(address, options.socket_mode, options.allow_insecure_tcp))
         .collect::<Result<Vec<_>>>()?;
+    let tls = Tls::new(&options, &addresses)?;
     let rundir = Rundir::create(&base)?;
     let settings = Settings {
         recipe: recipe(&options)?,
@@ -64,7 +66,8 @@ fn run(options: Options) -> Result<()> {
     let pool = Pool::new(settings, rundir)?;
     let max_connections = usize::try_from(options.max_connections).unwrap_or(usize::MAX);
     let plugins = options.plugins().join(", ");
-    Supervisor::new(listeners, pool, max_connections, options.drain_timeout)?.run(|listeners| {
+    let supervisor = Supervisor::new(listeners, tls, pool, max_connections, options.drain_timeout)?;
+    supervisor.run(|listeners| {
         for listener in listeners {
             info!("listening on {}, plugins: {plugins}", listener.address());
         }

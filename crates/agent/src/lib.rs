@@ -23,6 +23,7 @@ pub mod refuse;
 pub mod rundir;
 pub mod signals;
 pub mod supervisor;
+pub mod tls;
 pub mod vaccel_config;
 pub mod worker;
 

@@ -8,7 +8,7 @@ use vaccel_transport::{Address, ListenerOptions};
 
 /// A socket that takes connections, without waiting for them.
 #[derive(Debug)]
-pub struct Listener(vaccel_transport::Listener);
+pub struct Listener(vaccel_transport::Listener, bool);
 
 /// A connection that has arrived.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Accepted {
     pub descriptor: OwnedFd,
     /// Where it comes from, for the log.
     pub origin: String,
+    /// It begins with a TLS handshake.
+    pub tls: bool,
 }
 
 /// Listens on an address.
@@ -25,14 +27,13 @@ pub struct Accepted {
 /// When it cannot be listened on; and for TCP beyond this machine, unless
 /// `allow_insecure`.
 pub fn bind(address: &Address, mode: u32, allow_insecure: bool) -> Result<Listener> {
-    if let Address::Tcp { host, port } = address
-        && !allow_insecure
-        && !is_loopback(host, *port)?
-    {
+    if matches!(address, Address::Tcp { .. }) && !allow_insecure && !is_loopback(address)? {
         bail!(
             "{address} can be reached from other machines, and nothing on it is encrypted \
-             or asks who the client is; listen on 127.0.0.1 and forward it through a \
-             tunnel, or say --allow-insecure-tcp"
+             or asks who the client is; listen on {} with certificates, or, if the network \
+             is trusted, write {} or say --allow-insecure-tcp",
+            address.to_string().replacen("tcp:", "tls:", 1),
+            address.to_string().replacen("tcp:", "tcp+insecure:", 1),
         );
     }
     let options = ListenerOptions {
@@ -43,11 +44,14 @@ pub fn bind(address: &Address, mode: u32, allow_insecure: bool) -> Result<Listen
     listener
         .set_nonblocking(true)
         .with_context(|| format!("cannot listen on {address}"))?;
-    Ok(Listener(listener))
+    Ok(Listener(listener, matches!(address, Address::Tls { .. })))
 }
 
 /// True when every address of a host is of this machine only.
-fn is_loopback(host: &str, port: u16) -> Result<bool> {
+pub(crate) fn is_loopback(address: &Address) -> Result<bool> {
+    let Some((host, port)) = address.host_and_port() else {
+        return Ok(true);
+    };
     let mut addresses = (host, port)
         .to_socket_addrs()
         .with_context(|| format!("the name `{host}` cannot be resolved"))?
@@ -74,6 +78,7 @@ impl Listener {
                     Err(_) => "a client that has gone".to_owned(),
                 },
                 descriptor: stream.into(),
+                tls: self.1,
             })),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e),
@@ -99,6 +104,8 @@ mod tests {
         assert!(error.contains("--allow-insecure-tcp"), "{error}");
         let listener = bind(&address, 0o600, true).unwrap();
         assert_ne!(listener.address(), &address);
+        let by_name: Address = "tcp+insecure://0.0.0.0:0".parse().unwrap();
+        bind(&by_name, 0o600, false).unwrap();
     }
 
     #[test]

@@ -18,6 +18,9 @@ Examples:
       at /run/vaccel/vm.sock; the guest connects to vsock://2:2048.
   vaccel-agent -a vsock://any:2048 -a tcp://127.0.0.1:65500
       Serve QEMU guests (vhost-vsock) and local programs by TCP.
+  vaccel-agent -a tls://0.0.0.0:65500 --tls-cert server.pem --tls-key server.key \
+      --tls-client-ca ca.pem
+      Serve other machines whose certificates ca.pem has signed (`vaccel certs DIR`).
   vaccel-agent -a tcp://127.0.0.1:0 --ready-fd 3 3>ready
       Take any free port and write it to the file `ready` as soon as clients may come.
 
@@ -25,7 +28,7 @@ Clients load the rpc plugin:
   VACCEL_PLUGINS=rpc VACCEL_RPC_ADDRESS=unix:///run/vaccel/agent.sock program
 
 SIGTERM and SIGINT: finish what runs, then end. SIGHUP: start idle workers anew, so
-that new connections see plugins and models installed since.";
+that new connections see plugins and models installed since, and read certificates again.";
 
 /// Runs operations for programs in virtual machines, containers and on this machine.
 ///
@@ -36,7 +39,8 @@ that new connections see plugins and models installed since.";
 pub struct Options {
     /// Address to listen on; may be given several times.
     ///
-    /// unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT (CID may be `any`). Without
+    /// unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or vsock://CID:PORT (CID may be
+    /// `any`); tcp+insecure://HOST:PORT for TCP beyond this machine without TLS. Without
     /// one: unix:///run/vaccel/agent.sock as root, else
     /// unix://$XDG_RUNTIME_DIR/vaccel/agent.sock.
     #[arg(short, long = "address", value_name = "ADDRESS")]
@@ -116,6 +120,23 @@ pub struct Options {
     /// is asked who they are.
     #[arg(long)]
     pub allow_insecure_tcp: bool,
+
+    /// PEM file with the agent's certificate, and those that lead to its authority, for
+    /// tls:// addresses. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key of the agent's certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// PEM file with the authorities whose clients are let in.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Let in TLS clients of other machines without a certificate.
+    #[arg(long, conflicts_with = "tls_client_ca")]
+    pub tls_no_client_auth: bool,
 
     /// What is logged: error, warn, info or debug.
     #[arg(

@@ -15,6 +15,7 @@ use crate::listen::{Accepted, Listener};
 use crate::pool::{Connection, Pool};
 use crate::refuse::refuse;
 use crate::signals::{Signal, Signals};
+use crate::tls::Tls;
 use crate::{debug, info, warn};
 
 /// Pause after the machine had no descriptor left for a new connection.
@@ -23,10 +24,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_AT_ONCE: usize = 16;
 /// How long killed workers may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long clients may take to read what they were sent last.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// The loop's state.
 pub struct Supervisor {
     listeners: Vec<Listener>,
+    tls: Option<Tls>,
     signals: Signals,
     pool: Pool,
     /// Connections that no worker has yet.
@@ -43,18 +47,21 @@ pub struct Supervisor {
 impl Supervisor {
     /// Puts together what the loop needs; starts nothing. No more than
     /// `max_connections` are served at the same time, and workers have
-    /// `drain_timeout` to finish when the agent is told to end.
+    /// `drain_timeout` to finish when the agent is told to end. `tls` is there when
+    /// a listener needs it.
     ///
     /// # Errors
     /// When signals cannot be watched.
     pub fn new(
         listeners: Vec<Listener>,
+        tls: Option<Tls>,
         pool: Pool,
         max_connections: usize,
         drain_timeout: Duration,
     ) -> Result<Self> {
         Ok(Self {
             listeners,
+            tls,
             signals: Signals::new()?,
             pool,
             waiting: VecDeque::new(),
@@ -91,6 +98,9 @@ impl Supervisor {
             }
             self.turn(true)?;
         }
+        if let Some(tls) = &self.tls {
+            tls.settle(LAST_BYTES);
+        }
         Ok(())
     }
 
@@ -121,6 +131,10 @@ impl Supervisor {
         for listener in happened.listeners {
             self.accept(listener);
         }
+        let arrived = self.tls.as_ref().map(Tls::arrived).unwrap_or_default();
+        if self.draining.is_none() {
+            arrived.into_iter().for_each(|client| self.admit(client));
+        }
         Ok(())
     }
 
@@ -139,6 +153,8 @@ impl Supervisor {
             fds.push(PollFd::from_borrowed_fd(worker.process().channel(), events));
         }
         let nr_workers = self.pool.workers().len();
+        let nr_tls = usize::from(self.tls.is_some());
+        fds.extend(self.tls.iter().map(|tls| PollFd::new(tls, PollFlags::IN)));
         if accept {
             let listeners = self.listeners.iter();
             fds.extend(listeners.map(|l| PollFd::from_borrowed_fd(l.as_fd(), PollFlags::IN)));
@@ -151,7 +167,8 @@ impl Supervisor {
             Err(e) => return Err(e).context("cannot wait for events"),
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let (workers, listeners) = fds[1..].split_at(nr_workers);
+        let (workers, rest) = fds[1..].split_at(nr_workers);
+        let listeners = &rest[nr_tls..];
         let ready = |list: &[PollFd<'_>]| -> Vec<usize> {
             (0..list.len()).filter(|&i| is_ready(&list[i])).collect()
         };
@@ -182,6 +199,9 @@ impl Supervisor {
             // Every turn looks which workers have ended.
             Signal::Child => {}
             Signal::Hangup => {
+                if let Some(tls) = &self.tls {
+                    tls.reload();
+                }
                 info!("starting idle workers anew");
                 self.pool.renew_idle();
             }
@@ -224,6 +244,19 @@ impl Supervisor {
 
     fn admit(&mut self, accepted: Accepted) {
         let limit = self.max_connections;
+        if accepted.tls
+            && let Some(tls) = &self.tls
+        {
+            if tls.handshakes() < limit {
+                tls.begin(accepted);
+            } else {
+                warn!(
+                    "hanging up on {}: {limit} handshakes already",
+                    accepted.origin
+                );
+            }
+            return;
+        }
         if self.pool.served() + self.waiting.len() >= limit {
             warn!("refusing {}: {limit} connections already", accepted.origin);
             let text = format!("the agent serves {limit} connections already; try again later");

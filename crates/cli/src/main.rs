@@ -1,6 +1,7 @@
 //! `vaccel`: classify pictures, run models and call functions, here or through an agent.
 
 mod agent;
+mod certs;
 mod connect;
 mod exec;
 mod image;
@@ -50,6 +51,7 @@ fn dispatch(options: &Options) -> anyhow::Result<()> {
         Command::Exec(exec) => exec::run(options, exec),
         Command::Info(info) => info::run(options, info),
         Command::Agent(agent) => agent::run(agent),
+        Command::Certs(certs) => certs::run(certs),
         Command::Completions { shell } => {
             let mut command = Options::command();
             clap_complete::generate(*shell, &mut command, "vaccel", &mut std::io::stdout());

@@ -19,7 +19,7 @@ use std::path::PathBuf;
         Environment: VACCEL_LIBRARY, VACCEL_MODELS, VACCEL_PLUGIN_PATH, VACCEL_RPC_ADDRESS, VACCEL_RPC_TIMEOUT, VACCEL_LOG_LEVEL."
 )]
 pub(crate) struct Options {
-    /// Run on the agent at this address: unix://PATH, tcp://HOST:PORT or vsock://CID:PORT.
+    /// Run on the agent at this address: unix://PATH, tcp://HOST:PORT, tls://HOST:PORT or vsock://CID:PORT.
     #[arg(long, short, global = true, value_name = "ADDRESS")]
     pub(crate) remote: Option<String>,
 
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Run an agent; the same as vaccel-agent.
     Agent(Agent),
+    /// Make certificates for TLS between machines.
+    Certs(Certs),
     /// Print completions for a shell.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
@@ -74,6 +76,34 @@ pub(crate) enum Command {
         /// Folder; made when missing.
         folder: PathBuf,
     },
+}
+
+/// In DIR come: ca.pem (for both sides), server.pem and server.key (for the agent),
+/// client.pem and client.key (for the client), and ca.key (for nobody; keep it to sign
+/// more). Keys that are there are never replaced: with ca.key in DIR, what is missing is
+/// signed by it.
+#[derive(Args)]
+#[command(after_help = "Example:\n  \
+    vaccel certs certs --host gpu.example.org\n  \
+    vaccel-agent -a tls://0.0.0.0:65500 --tls-cert certs/server.pem --tls-key certs/server.key --tls-client-ca certs/ca.pem\n  \
+    VACCEL_RPC_TLS_CA=certs/ca.pem VACCEL_RPC_TLS_CERT=certs/client.pem VACCEL_RPC_TLS_KEY=certs/client.key vaccel --remote tls://gpu.example.org:65500 info")]
+pub(crate) struct Certs {
+    /// Folder; made when missing.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+
+    /// Name or address that clients call the agent by; may be given several times
+    /// [default: localhost, 127.0.0.1, ::1].
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+
+    /// Name of the client, and of its files.
+    #[arg(long, value_name = "NAME", default_value = "client")]
+    pub(crate) client: String,
+
+    /// How long the certificates are good, in days; that of the authority ten times as long.
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) days: u32,
 }
 
 #[derive(Args)]

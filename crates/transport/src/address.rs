@@ -22,9 +22,24 @@ pub(crate) const CID_ANY: u32 = u32::MAX;
 pub enum Address {
     /// A Unix stream socket at a path.
     Unix(PathBuf),
-    /// TCP: a name or an address of IPv4 or IPv6, without brackets.
+    /// TCP: a name or an address of IPv4 or IPv6, without brackets. Nothing is
+    /// encrypted, so it stays on this machine.
     Tcp {
         /// Name or number.
+        host: String,
+        /// Port; 0 lets a listener choose.
+        port: u16,
+    },
+    /// TCP that may leave this machine although nothing is encrypted.
+    InsecureTcp {
+        /// Name or number.
+        host: String,
+        /// Port; 0 lets a listener choose.
+        port: u16,
+    },
+    /// TLS over TCP.
+    Tls {
+        /// Name or number; what the certificate of the agent is for.
         host: String,
         /// Port; 0 lets a listener choose.
         port: u16,
@@ -55,7 +70,7 @@ impl AddressError {
     }
 }
 
-const FORMS: &str = "unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT";
+const FORMS: &str = "unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or vsock://CID:PORT";
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -69,7 +84,9 @@ impl FromStr for Address {
         };
         match scheme {
             "unix" => unix(text, rest),
-            "tcp" => tcp(text, rest),
+            "tcp" => inet(text, rest, |host, port| Address::Tcp { host, port }),
+            "tls" | "tcp+tls" => inet(text, rest, |host, port| Address::Tls { host, port }),
+            "tcp+insecure" => inet(text, rest, |host, port| Address::InsecureTcp { host, port }),
             "vsock" => vsock(text, rest),
             other => Err(AddressError::new(
                 text,
@@ -101,7 +118,7 @@ fn unix(text: &str, path: &str) -> Result<Address, AddressError> {
     Ok(Address::Unix(path.into()))
 }
 
-fn tcp(text: &str, rest: &str) -> Result<Address, AddressError> {
+fn inet(text: &str, rest: &str, make: fn(String, u16) -> Address) -> Result<Address, AddressError> {
     let example = "write, for example, tcp://127.0.0.1:65500 or tcp://[::1]:65500";
     let (host, port) = if let Some(inner) = rest.strip_prefix('[') {
         let Some((host, port)) = inner.split_once("]:") else {
@@ -143,10 +160,7 @@ fn tcp(text: &str, rest: &str) -> Result<Address, AddressError> {
             format!("has the port `{port}`; a port is a number from 0 to 65535"),
         )
     })?;
-    Ok(Address::Tcp {
-        host: host.into(),
-        port,
-    })
+    Ok(make(host.into(), port))
 }
 
 fn vsock(text: &str, rest: &str) -> Result<Address, AddressError> {
@@ -177,15 +191,46 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Tcp { host, port } => show(f, "tcp", host, *port),
+            Self::InsecureTcp { host, port } => show(f, "tcp+insecure", host, *port),
+            Self::Tls { host, port } => show(f, "tls", host, *port),
             Self::Vsock { cid: CID_ANY, port } => write!(f, "vsock://any:{port}"),
             Self::Vsock { cid, port } => write!(f, "vsock://{cid}:{port}"),
         }
     }
 }
 
+fn show(f: &mut fmt::Formatter<'_>, scheme: &str, host: &str, port: u16) -> fmt::Result {
+    if host.contains(':') {
+        write!(f, "{scheme}://[{host}]:{port}")
+    } else {
+        write!(f, "{scheme}://{host}:{port}")
+    }
+}
+
 impl Address {
+    /// Host and port, where it has them: TCP with and without TLS.
+    #[must_use]
+    pub fn host_and_port(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Tcp { host, port }
+            | Self::InsecureTcp { host, port }
+            | Self::Tls { host, port } => Some((host, *port)),
+            Self::Unix(_) | Self::Vsock { .. } => None,
+        }
+    }
+
+    /// The same address with another port; unchanged where there is none.
+    pub(crate) fn with_port(&self, new: u16) -> Self {
+        let mut address = self.clone();
+        if let Self::Tcp { port, .. } | Self::InsecureTcp { port, .. } | Self::Tls { port, .. } =
+            &mut address
+        {
+            *port = new;
+        }
+        address
+    }
+
     /// A Unix socket at a path.
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self::Unix(path.as_ref().into())
@@ -197,7 +242,7 @@ impl Address {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) | Self::Vsock { .. } => true,
-            Self::Tcp { host, .. } => {
+            Self::Tcp { host, .. } | Self::InsecureTcp { host, .. } | Self::Tls { host, .. } => {
                 host == "localhost"
                     || host
                         .parse::<std::net::IpAddr>()
@@ -221,6 +266,9 @@ mod tests {
             "tcp://localhost:0",
             "tcp://[::1]:80",
             "tcp://[fe80::1%eth0]:80",
+            "tls://gpu.example.org:65500",
+            "tls://[::1]:65500",
+            "tcp+insecure://10.0.0.1:65500",
             "vsock://2:2048",
             "vsock://any:4294967295",
         ] {
@@ -228,6 +276,8 @@ mod tests {
             assert_eq!(address.to_string(), text);
             assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
         }
+        let address: Address = "tcp+tls://host:1".parse().unwrap();
+        assert_eq!(address.to_string(), "tls://host:1");
         let address: Address = "vsock://host:1".parse().unwrap();
         assert_eq!(address.to_string(), "vsock://2:1");
     }
@@ -267,6 +317,9 @@ mod tests {
             ("tcp://[::1]:1", true),
             ("tcp://localhost:1", true),
             ("tcp://10.0.0.1:1", false),
+            ("tls://10.0.0.1:1", false),
+            ("tls://[::1]:1", true),
+            ("tcp+insecure://10.0.0.1:1", false),
             ("tcp://example.org:1", false),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().is_local(), local, "{text}");

@@ -29,6 +29,7 @@ use crate::outputs::Outputs;
 use crate::reader::FrameReader;
 use crate::table::Table;
 use crate::timed::deadline;
+use crate::tls::Security;
 use crate::writer::FrameWriter;
 use crate::{Stream, fork};
 use lead::{Goal, Reading};
@@ -54,6 +55,8 @@ pub struct Options {
     pub client: Option<String>,
     /// Largest frame taken from the agent, in bytes.
     pub max_frame: u64,
+    /// What TLS needs, and what may go without it.
+    pub security: Security,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Options {
             token: None,
             client: None,
             max_frame: 4 << 30,
+            security: Security::default(),
         }
     }
 }
@@ -89,7 +93,7 @@ impl Connection {
     /// Says what is wrong with the address or the agent.
     pub fn connect(address: &Address, options: &Options) -> Result<Self, ConnectError> {
         let end = deadline(options.connect_timeout);
-        let stream = Stream::connect(address, options.connect_timeout)?;
+        let stream = Stream::connect_with(address, options.connect_timeout, &options.security)?;
         let left = end.saturating_duration_since(Instant::now());
         let options = Options {
             connect_timeout: left.max(Duration::from_millis(1)),
@@ -298,6 +302,8 @@ impl Connection {
     pub fn close(&self) {
         if self.epoch == fork::epoch() {
             self.die("it was closed on this side".into());
+            // The plugin that holds this code may be unloaded next.
+            self.writer.stream().settle();
         }
     }
 }

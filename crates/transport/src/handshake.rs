@@ -135,20 +135,35 @@ pub fn open(
 ) -> Result<Granted, ConnectError> {
     let end = deadline(timeout);
     let address = || address.to_owned();
+    // Only now it shows whether the agent took this side's certificate.
+    let hung_up = || match stream.fault() {
+        Some(reason) => ConnectError::Unreachable {
+            address: address(),
+            reason: reason.to_string(),
+        },
+        None => ConnectError::HungUp { address: address() },
+    };
     let io_error = |e: io::Error| match e.kind() {
         io::ErrorKind::TimedOut => ConnectError::TimedOut {
             address: address(),
             after: timeout,
         },
-        _ if crate::sys::is_gone(&e) => ConnectError::HungUp { address: address() },
+        _ if crate::sys::is_gone(&e) => hung_up(),
         _ => ConnectError::Unreachable {
             address: address(),
             reason: e.to_string(),
         },
     };
-    let wire_error = |error| ConnectError::Protocol {
-        address: address(),
-        error,
+    let wire_error = |error| match error {
+        // An alert of TLS.
+        WireError::Magic([0x15, 0x03, ..]) => ConnectError::Unreachable {
+            address: address(),
+            reason: "TLS is spoken there: write tls:// instead of tcp://".into(),
+        },
+        error => ConnectError::Protocol {
+            address: address(),
+            error,
+        },
     };
     let mut bytes = Vec::new();
     hello.encode(&mut bytes).map_err(wire_error)?;
@@ -158,7 +173,7 @@ pub fn open(
         Opening::receive(stream, end, most, |b| Welcome::decode(b).map(done)).map_err(|fault| {
             match fault {
                 Fault::Io(e) => io_error(e),
-                Fault::End(_) => ConnectError::HungUp { address: address() },
+                Fault::End(_) => hung_up(),
                 Fault::Wire(error) => wire_error(error),
             }
         })?;

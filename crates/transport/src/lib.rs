@@ -4,6 +4,7 @@
 //! * [`FrameReader`] takes frames off a stream, [`FrameWriter`] puts them on it.
 //!   Both serve either side.
 //! * [`handshake`] opens a stream: HELLO, WELCOME.
+//! * [`tls`] encrypts what goes to other machines.
 //! * [`Connection`] is the client: calls from many threads over one stream,
 //!   without a thread of its own.
 //!
@@ -22,6 +23,7 @@ mod stream;
 mod sys;
 mod table;
 mod timed;
+pub mod tls;
 mod writer;
 
 pub use address::{Address, AddressError};

@@ -88,7 +88,9 @@ impl Listener {
                         file: Some(file),
                     })
             }
-            Address::Tcp { host, port } => {
+            Address::Tcp { host, port }
+            | Address::InsecureTcp { host, port }
+            | Address::Tls { host, port } => {
                 let resolved = (host.as_str(), *port).to_socket_addrs().map_err(|e| {
                     fail(format!("the name `{host}` cannot be resolved: {e}"), Some(e))
                 })?;
@@ -96,14 +98,10 @@ impl Listener {
                 for to in resolved {
                     match bind_inet(to, options.backlog) {
                         Ok((socket, port)) => {
-                            let address = Address::Tcp {
-                                host: host.clone(),
-                                port,
-                            };
                             return Ok(Self {
                                 socket,
                                 family: Family::Tcp,
-                                address,
+                                address: address.with_port(port),
                                 file: None,
                             });
                         }

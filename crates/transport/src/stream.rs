@@ -1,13 +1,15 @@
-//! One end of a connection: Unix, TCP or vsock.
+//! One end of a connection: Unix, TCP, TLS or vsock.
 
 use crate::address::Address;
 use crate::error::ConnectError;
 use crate::sys::{self, Ready};
 use crate::timed::deadline;
+use crate::tls::{Pump, Security};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::ToSocketAddrs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Guest kernels with a vsock device in user space stall on larger writes: such
@@ -66,6 +68,8 @@ impl std::fmt::Display for Peer {
 pub struct Stream {
     fd: OwnedFd,
     family: Family,
+    /// What encrypts behind it. Dropped after the descriptor, whose end it waits for.
+    tls: Option<Arc<Pump>>,
 }
 
 impl Stream {
@@ -77,6 +81,20 @@ impl Stream {
     /// # Errors
     /// Says what is there instead, and what to do.
     pub fn connect(address: &Address, timeout: Duration) -> Result<Self, ConnectError> {
+        Self::connect_with(address, timeout, &Security::default())
+    }
+
+    /// Connects to an agent; `security` says what TLS needs, and what may go
+    /// without it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); when a name leads to another machine, and
+    /// the address neither asks for TLS nor says that it does without.
+    pub fn connect_with(
+        address: &Address,
+        timeout: Duration,
+        security: &Security,
+    ) -> Result<Self, ConnectError> {
         let end = deadline(timeout);
         match address {
             Address::Unix(path) => {
@@ -94,7 +112,17 @@ impl Stream {
                     Err(e) => Err(failed(address, timeout, &e)),
                 }
             }
-            Address::Tcp { host, port } => {
+            Address::Tcp { host, port }
+            | Address::InsecureTcp { host, port }
+            | Address::Tls { host, port } => {
+                let encrypted = matches!(address, Address::Tls { .. });
+                // What is wrong with a certificate is told before anybody is called.
+                let tls = match encrypted {
+                    true => Some(security.tls(address)?),
+                    false => None,
+                };
+                let plaintext =
+                    security.allow_plaintext || matches!(address, Address::InsecureTcp { .. });
                 let resolved = (host.as_str(), *port).to_socket_addrs().map_err(|e| {
                     ConnectError::Unreachable {
                         address: address.to_string(),
@@ -107,8 +135,16 @@ impl Stream {
                     if left.is_zero() && last.is_some() {
                         break;
                     }
+                    if !encrypted && !plaintext && !to.ip().is_loopback() {
+                        return Err(plain(address, to.ip()));
+                    }
                     match connect_inet(to, left.max(Duration::from_millis(1))) {
-                        Ok(stream) => return Ok(stream),
+                        Ok(stream) => {
+                            return match tls {
+                                Some(tls) => tls.open(stream, address, end, timeout),
+                                None => Ok(stream),
+                            };
+                        }
                         Err(e) => last = Some(e),
                     }
                 }
@@ -167,7 +203,39 @@ impl Stream {
     }
 
     pub(crate) fn new(fd: OwnedFd, family: Family) -> Self {
-        Self { fd, family }
+        Self {
+            fd,
+            family,
+            tls: None,
+        }
+    }
+
+    /// A stream whose bytes something else encrypts.
+    pub(crate) fn encrypted(fd: OwnedFd, pump: Arc<Pump>) -> Self {
+        Self {
+            fd,
+            family: Family::Tcp,
+            tls: Some(pump),
+        }
+    }
+
+    /// True when what is sent is encrypted on its way.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Why the encryption ended the stream, when it did.
+    pub(crate) fn fault(&self) -> Option<Arc<str>> {
+        self.tls.as_ref()?.fault()
+    }
+
+    /// After [`shutdown`](Self::shutdown): waits until no thread works for the
+    /// stream any more.
+    pub(crate) fn settle(&self) {
+        if let Some(pump) = &self.tls {
+            pump.settle();
+        }
     }
 
     /// What it is made of.
@@ -181,7 +249,11 @@ impl Stream {
     /// # Errors
     /// What the system says.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self::new(self.fd.try_clone()?, self.family))
+        Ok(Self {
+            fd: self.fd.try_clone()?,
+            family: self.family,
+            tls: self.tls.clone(),
+        })
     }
 
     /// Who is at the other end.
@@ -189,6 +261,9 @@ impl Stream {
     /// # Errors
     /// What the system says; it may be gone already.
     pub fn peer(&self) -> io::Result<Peer> {
+        if let Some(pump) = &self.tls {
+            return Ok(Peer::Tcp(pump.peer()));
+        }
         if self.family == Family::Unix {
             return self.credentials();
         }
@@ -321,6 +396,10 @@ impl AsRawFd for Stream {
 
 impl From<Stream> for OwnedFd {
     fn from(stream: Stream) -> Self {
+        if let Some(pump) = &stream.tls {
+            // It ends with the descriptor, which lives on.
+            pump.detach();
+        }
         stream.fd
     }
 }
@@ -365,6 +444,19 @@ fn failed(address: &Address, timeout: Duration, error: &io::Error) -> ConnectErr
     }
 }
 
+fn plain(address: &Address, ip: std::net::IpAddr) -> ConnectError {
+    let insecure = address.to_string().replacen("tcp:", "tcp+insecure:", 1);
+    let tls = address.to_string().replacen("tcp:", "tls:", 1);
+    ConnectError::Unreachable {
+        address: address.to_string(),
+        reason: format!(
+            "{ip} is another machine, and everybody on the way could read and change what is \
+             sent: use {tls}, or, if the network is trusted, write {insecure} or set \
+             VACCEL_RPC_ALLOW_PLAINTEXT=1"
+        ),
+    }
+}
+
 fn unreachable(address: &Address, error: &io::Error) -> ConnectError {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, PermissionDenied};
     let reason = match (address, error.kind()) {
@@ -377,9 +469,10 @@ fn unreachable(address: &Address, error: &io::Error) -> ConnectError {
         (Address::Unix(_), PermissionDenied) => {
             "this user may not use the socket; see its mode and owner".into()
         }
-        (Address::Tcp { .. }, ConnectionRefused) => {
-            "nobody listens there; start vaccel-agent, or correct the address".into()
-        }
+        (
+            Address::Tcp { .. } | Address::InsecureTcp { .. } | Address::Tls { .. },
+            ConnectionRefused,
+        ) => "nobody listens there; start vaccel-agent, or correct the address".into(),
         (Address::Vsock { .. }, ConnectionReset | ConnectionRefused) => {
             "nobody listens there; start vaccel-agent on the host, and see the port".into()
         }

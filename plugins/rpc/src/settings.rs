@@ -1,18 +1,20 @@
 //! What the environment says.
 
+use std::path::PathBuf;
 use std::time::Duration;
 use vaccel_plugin::{Error, Result, err};
+use vaccel_transport::tls::Security;
 use vaccel_transport::{Address, Options};
 
 /// Where the agent is unless the environment says otherwise.
 const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
 
 /// Name and meaning of each variable, for `describe` and the README.
-pub(crate) const VARIABLES: [(&str, &str); 4] = [
+pub(crate) const VARIABLES: [(&str, &str); 9] = [
     (
         "VACCEL_RPC_ADDRESS",
-        "where the agent is: unix:///PATH, tcp://HOST:PORT or vsock://CID:PORT; \
-         tcp://127.0.0.1:65500 unless set",
+        "where the agent is: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or \
+         vsock://CID:PORT; tcp://127.0.0.1:65500 unless set",
     ),
     (
         "VACCEL_RPC_TIMEOUT",
@@ -25,6 +27,23 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
     (
         "VACCEL_RPC_TOKEN",
         "bearer token, where the agent asks for one",
+    ),
+    (
+        "VACCEL_RPC_TLS_CA",
+        "PEM file with the authorities whose agents are believed, for tls:// addresses",
+    ),
+    (
+        "VACCEL_RPC_TLS_CERT",
+        "PEM file with the certificate of this client, where the agent asks for one",
+    ),
+    ("VACCEL_RPC_TLS_KEY", "PEM file with its private key"),
+    (
+        "VACCEL_RPC_TLS_NAME",
+        "name in the agent's certificate; the host of the address unless set",
+    ),
+    (
+        "VACCEL_RPC_ALLOW_PLAINTEXT",
+        "1 lets tcp:// addresses lead to other machines although nothing is encrypted",
     ),
 ];
 
@@ -58,6 +77,7 @@ impl Settings {
             timeout: seconds("VACCEL_RPC_TIMEOUT", 60.0)?,
             connect_timeout: seconds("VACCEL_RPC_CONNECT_TIMEOUT", 5.0)?,
             token: variable("VACCEL_RPC_TOKEN").map(String::into_bytes),
+            security: security(&variable)?,
             ..Options::default()
         };
         Ok(Self { address, options })
@@ -75,6 +95,23 @@ impl Settings {
         }
         Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
+}
+
+fn security(variable: &impl Fn(&str) -> Option<String>) -> Result<Security> {
+    let file = |name: &str| variable(name).map(PathBuf::from);
+    let name = "VACCEL_RPC_ALLOW_PLAINTEXT";
+    let allow_plaintext = match variable(name).as_deref() {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(other) => return Err(err!(EINVAL, "{name} is `{other}`; it is 0 or 1")),
+    };
+    Ok(Security {
+        ca: file("VACCEL_RPC_TLS_CA"),
+        certificate: file("VACCEL_RPC_TLS_CERT"),
+        key: file("VACCEL_RPC_TLS_KEY"),
+        name: variable("VACCEL_RPC_TLS_NAME"),
+        allow_plaintext,
+    })
 }
 
 fn parse_seconds(name: &str, text: &str) -> Result<Duration> {
@@ -131,12 +168,17 @@ mod tests {
             ("VACCEL_RPC_TIMEOUT", "0.25"),
             ("VACCEL_RPC_CONNECT_TIMEOUT", "1"),
             ("VACCEL_RPC_TOKEN", "key"),
+            ("VACCEL_RPC_TLS_CA", "/etc/ca.pem"),
+            ("VACCEL_RPC_ALLOW_PLAINTEXT", "1"),
         ])
         .unwrap();
         assert_eq!(settings.address.to_string(), "unix:///old");
         assert_eq!(settings.options.timeout, Duration::from_millis(250));
         assert_eq!(settings.options.connect_timeout, Duration::from_secs(1));
         assert_eq!(settings.options.token.as_deref(), Some(&b"key"[..]));
+        let security = &settings.options.security;
+        assert_eq!(security.ca.as_deref(), Some("/etc/ca.pem".as_ref()));
+        assert!(security.allow_plaintext);
         let settings = read(&[
             ("VACCEL_RPC_ADDR", "unix:///old"),
             ("VACCEL_RPC_ADDRESS", "vsock://2:2048"),
@@ -154,6 +196,7 @@ mod tests {
             ("VACCEL_RPC_TIMEOUT", "inf"),
             ("VACCEL_RPC_CONNECT_TIMEOUT", "NaN"),
             ("VACCEL_RPC_CONNECT_TIMEOUT", "1e300"),
+            ("VACCEL_RPC_ALLOW_PLAINTEXT", "yes"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert_eq!(error.code(), vaccel_plugin::code::EINVAL);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use vaccel_transport::tls::Security;
 use vaccel_transport::{Address, CallError, Collect, ConnectError, Connection, Options};
 use vaccel_wire::{FrameBuffer, FrameBuilder, control};
 
@@ -16,10 +17,16 @@ pub struct Client {
 
 impl Client {
     pub fn to(address: &Address) -> Result<Self, ConnectError> {
+        Self::with(address, Security::default())
+    }
+
+    /// With certificates.
+    pub fn with(address: &Address, security: Security) -> Result<Self, ConnectError> {
         let options = Options {
             connect_timeout: PATIENCE,
             timeout: PATIENCE,
             client: Some("test".into()),
+            security,
             ..Options::default()
         };
         Connection::connect(address, &options).map(|connection| Self { connection })

@@ -119,7 +119,8 @@ impl Connection {
         if matches!(error, ReadError::TimedOut) {
             return Led::TimedOut;
         }
-        let reason = match (self.writer.fault(), error) {
+        let fault = self.writer.fault().or_else(|| self.writer.stream().fault());
+        let reason = match (fault, error) {
             (Some(reason), _) => reason.to_string(),
             (None, ReadError::Closed) => "the agent hung up".into(),
             (None, ReadError::Truncated) => "the agent hung up in the middle of a reply".into(),
