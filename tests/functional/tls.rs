@@ -51,7 +51,8 @@ fn every_image_operation_answers_by_tls_as_it_does_here() {
         .run()
         .unwrap();
     assert!(
-        run.stdout.contains("asks for a certificate") || run.stderr.contains("asks for a certificate"),
+        run.stdout.contains("asks for a certificate")
+            || run.stderr.contains("asks for a certificate"),
         "{run:?}"
     );
 }
