@@ -5,42 +5,15 @@
  *     VACCEL_PLUGINS=libvaccel-onnx.so ./classify dog.jpg
  *     VACCEL_PLUGINS=libvaccel-onnx.so ./classify seven.png models/classify 1 out.png
  */
-#include "example.h"
+#include "image.h"
+
+static int call(struct image *i)
+{
+    return vaccel_image_classification(&i->s.sess, i->data, i->text, i->picture, i->size,
+                                       sizeof(i->text), sizeof(i->picture));
+}
 
 int main(int argc, char **argv)
 {
-    if (example_wrong_usage(argc, argv, 1, 4, "IMAGE [MODEL [ITERATIONS [PICTURE]]]"))
-        return EXAMPLE_USAGE;
-    long iterations = 1;
-    if (argc > 3 && !example_number(argv[3], 1, 1000000, &iterations))
-        return EXAMPLE_USAGE;
-
-    int status = EXIT_FAILURE;
-    struct example_session s;
-    void *image;
-    size_t size;
-    if (!example_read_file(argv[1], &image, &size))
-        return EXIT_FAILURE;
-    if (!example_open(&s, argc > 2 ? argv[2] : NULL))
-        goto free_image;
-
-    unsigned char text[512] = { 0 };
-    unsigned char picture[512] = { 0 };
-    for (long i = 0; i < iterations; i++) {
-        int ret = vaccel_image_classification(&s.sess, image, text, picture, size, sizeof(text),
-                                              sizeof(picture));
-        if (ret) {
-            example_fail("classification", ret);
-            goto close;
-        }
-    }
-    printf("classification: %s\n", (char *)text);
-    if (example_picture((char *)picture, argc > 4 ? argv[4] : NULL))
-        status = EXIT_SUCCESS;
-close:
-    if (!example_close(&s))
-        status = EXIT_FAILURE;
-free_image:
-    free(image);
-    return status;
+    return image_main(argc, argv, "classification", call);
 }

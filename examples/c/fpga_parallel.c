@@ -5,56 +5,14 @@
  *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_parallel
  *     VACCEL_PLUGINS=/path/to/plugin.so ./fpga_parallel 1024
  */
-#include "example.h"
+#include "fpga.h"
 
-static bool right(const float *a, const float *b, const float *sums, const float *products,
-                  size_t count)
+static int call(struct fpga *f)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (sums[i] != a[i] + b[i] || products[i] != a[i] * b[i]) {
-            fprintf(stderr, "of %g and %g, the sum is not %g or the product not %g\n",
-                    (double)a[i], (double)b[i], (double)sums[i], (double)products[i]);
-            return false;
-        }
-    }
-    example_print_floats("sums", sums, count);
-    example_print_floats("products", products, count);
-    return true;
+    return vaccel_fpga_parallel(f->sess, f->a, f->b, f->c, f->d, f->count);
 }
 
 int main(int argc, char **argv)
 {
-    if (example_wrong_usage(argc, argv, 0, 1, "[COUNT]"))
-        return EXAMPLE_USAGE;
-    long n = 16;
-    if (argc > 1 && !example_number(argv[1], 1, 1L << 24, &n))
-        return EXAMPLE_USAGE;
-
-    int status = EXIT_FAILURE;
-    size_t count = (size_t)n;
-    float *a = example_ramp(count);
-    float *b = example_ramp(count);
-    float *sums = calloc(count, sizeof(float));
-    float *products = calloc(count, sizeof(float));
-    if (!(a && b && sums && products)) {
-        fprintf(stderr, "out of memory\n");
-        goto release;
-    }
-
-    struct example_session s;
-    if (!example_open(&s, NULL))
-        goto release;
-    int ret = vaccel_fpga_parallel(&s.sess, a, b, sums, products, count);
-    if (ret)
-        example_fail("parallel", ret);
-    else if (right(a, b, sums, products, count))
-        status = EXIT_SUCCESS;
-    if (!example_close(&s))
-        status = EXIT_FAILURE;
-release:
-    free(a);
-    free(b);
-    free(sums);
-    free(products);
-    return status;
+    return fpga_main(argc, argv, "parallel", false, call, fpga_added_and_multiplied);
 }

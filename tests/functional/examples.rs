@@ -319,7 +319,7 @@ fn every_program_says_what_the_noop_plugin_answered_here_and_remotely() {
                     [
                         "] is 0, not ",
                         "sum 1 is 0, not ",
-                        "the sum is not ",
+                        "product 1 is 0, not ",
                         "the result is wrong",
                         "mytestfunc(10) = 0"
                     ]

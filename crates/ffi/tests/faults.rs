@@ -3,37 +3,16 @@
 
 mod common;
 
+use common::resource::*;
 use common::*;
 use std::ffi::{CStr, CString};
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::path::Path;
 use vaccel_abi::arg::vaccel_arg_array;
 use vaccel_abi::error::{EINVAL, ENODEV, ESESS, OK};
 use vaccel_abi::plugin::PLUGIN_REMOTE;
 use vaccel_abi::prof::vaccel_prof_region;
-use vaccel_abi::resource::{RESOURCE_DATA, vaccel_resource};
+use vaccel_abi::resource::RESOURCE_DATA;
 use vaccel_abi::session::vaccel_session;
-
-static LOCAL: LazyLock<PathBuf> = LazyLock::new(|| plugin("local", &[]));
-static TRANSPORT: LazyLock<PathBuf> = LazyLock::new(|| {
-    plugin(
-        "transport",
-        &["-DTRANSPORT", "-DTYPE=VACCEL_PLUGIN_GENERIC"],
-    )
-});
-static DATA: [u8; 16] = *b"sixteen bytes ..";
-
-#[track_caller]
-fn from_memory(type_: u32, name: Option<&CStr>) -> Box<vaccel_resource> {
-    let mut res = garbage::<vaccel_resource>();
-    let name = name.map_or(std::ptr::null(), CStr::as_ptr);
-    let data = DATA.as_ptr().cast();
-    expect(
-        OK,
-        vaccel_resource_init_from_buf(&mut *res, data, 16, type_, name, true),
-    );
-    res
-}
 
 #[test]
 fn classification_without_a_text_passes_all_seven_arguments() {

@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::resource::*;
 use common::*;
 use std::ffi::{CStr, CString, c_void};
 use std::io::{Read, Write};
@@ -19,13 +20,6 @@ use vaccel_abi::resource::{
     PATH_REMOTE_FILE, RESOURCE_DATA, RESOURCE_LIB, RESOURCE_MODEL, vaccel_resource,
 };
 
-static LOCAL: LazyLock<PathBuf> = LazyLock::new(|| plugin("local", &[]));
-static TRANSPORT: LazyLock<PathBuf> = LazyLock::new(|| {
-    plugin(
-        "transport",
-        &["-DTRANSPORT", "-DTYPE=VACCEL_PLUGIN_GENERIC"],
-    )
-});
 static FORGETFUL: LazyLock<PathBuf> = LazyLock::new(|| {
     let options = [
         "-DTRANSPORT",
@@ -37,28 +31,6 @@ static FORGETFUL: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fn is_empty(head: &vaccel_list_entry) -> bool {
     std::ptr::eq(head.next, head) && std::ptr::eq(head.prev, head)
-}
-
-static DATA: [u8; 16] = *b"sixteen bytes ..";
-
-#[track_caller]
-fn from_memory(type_: u32, name: Option<&CStr>) -> Box<vaccel_resource> {
-    let mut res = garbage::<vaccel_resource>();
-    let name = name.map_or(std::ptr::null(), CStr::as_ptr);
-    let data = DATA.as_ptr().cast();
-    expect(
-        OK,
-        vaccel_resource_init_from_buf(&mut *res, data, 16, type_, name, true),
-    );
-    res
-}
-
-#[track_caller]
-fn from_path(path: &Path, type_: u32) -> Box<vaccel_resource> {
-    let mut res = garbage::<vaccel_resource>();
-    let path = CString::new(path.to_str().unwrap()).unwrap();
-    expect(OK, vaccel_resource_init(&mut *res, path.as_ptr(), type_));
-    res
 }
 
 #[test]

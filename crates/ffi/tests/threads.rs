@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::resource::from_memory;
 use common::*;
 use std::ffi::CString;
 use std::sync::Barrier;
@@ -13,18 +14,6 @@ use vaccel_abi::session::vaccel_session;
 /// The whole number in an optimised build, fewer where each step is slow.
 const CYCLES: usize = if cfg!(debug_assertions) { 1000 } else { 10_000 };
 
-fn from_memory() -> Box<vaccel_resource> {
-    static DATA: [u8; 4] = *b"data";
-    let mut res = garbage::<vaccel_resource>();
-    let data = DATA.as_ptr().cast();
-    let null = std::ptr::null();
-    expect(
-        OK,
-        vaccel_resource_init_from_buf(&mut *res, data, 4, RESOURCE_DATA, null, true),
-    );
-    res
-}
-
 #[test]
 fn eight_threads_open_and_close_sessions_with_resources() {
     let _alone = alone();
@@ -34,7 +23,7 @@ fn eight_threads_open_and_close_sessions_with_resources() {
             scope.spawn(|| {
                 for _ in 0..CYCLES {
                     let mut sess = session(0);
-                    let mut res = from_memory();
+                    let mut res = from_memory(RESOURCE_DATA, None);
                     expect(OK, vaccel_resource_register(&mut *res, &mut *sess));
                     expect(OK, vaccel_noop(&mut *sess));
                     let mut found = std::ptr::null_mut();
@@ -110,7 +99,9 @@ fn thousands_of_sessions_and_resources_are_alive_at_once() {
     let _alone = alone();
     start(&[&plugin("crowd", &["-DBARE"])]);
     let mut sessions: Vec<_> = (0..3000).map(|_| session(0)).collect();
-    let mut resources: Vec<_> = (0..5000).map(|_| from_memory()).collect();
+    let mut resources: Vec<_> = (0..5000)
+        .map(|_| from_memory(RESOURCE_DATA, None))
+        .collect();
     // One resource in all sessions, all resources in one session.
     for sess in &mut sessions {
         expect(

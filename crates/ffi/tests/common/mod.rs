@@ -8,6 +8,9 @@
     clippy::too_many_arguments
 )]
 
+pub mod model;
+pub mod resource;
+
 use std::ffi::{CStr, CString, c_char, c_double, c_float, c_int, c_long, c_uchar, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
