@@ -61,12 +61,19 @@ static void *register_shared(void *argument)
     return NULL;
 }
 
+/* How often each thread opens and closes: CYCLES, else 200. */
+static long cycles(void)
+{
+    const char *text = getenv("CYCLES");
+    return text ? atol(text) : 200;
+}
+
 /* Opens, uses and closes sessions. */
 static void *churn(void *argument)
 {
     struct shared *shared = (struct shared *)argument;
     pthread_barrier_wait(&shared->start);
-    for (int i = 0; i < 200; i++) {
+    for (long i = 0, n = cycles(); i < n; i++) {
         struct vaccel_session sess;
         struct vaccel_resource res;
         char data[] = "data";
