@@ -132,6 +132,8 @@ fn recipe(options: &Options) -> Result<Recipe> {
         ("--deadline", format!("{}ms", options.deadline.as_millis())),
         ("--max-frame", options.max_frame.to_string()),
         ("--max-resources", options.max_resources.to_string()),
+        ("--max-shared", options.max_shared.to_string()),
+        ("--mode", options.mode.to_string()),
         ("--log-level", options.log_level.name().to_owned()),
     ]
     .into_iter()

@@ -91,6 +91,15 @@ pub struct Options {
     #[arg(long, value_name = "BYTES", default_value = "8G", value_parser = bytes)]
     pub max_resources: u64,
 
+    /// Memory that a connection on a Unix socket may share with its worker; 0 for none.
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = bytes_or_none)]
+    pub max_shared: u64,
+
+    /// What workers spend to see requests in shared memory sooner: latency, balanced
+    /// or low-cpu.
+    #[arg(long, value_name = "MODE", default_value_t)]
+    pub mode: vaccel_transport::shm::Mode,
+
     /// Permissions of the socket file, octal.
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     pub socket_mode: u32,
@@ -228,6 +237,14 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         return Err(format!("`{text}` is less than 4096 bytes"));
     }
     Ok(total)
+}
+
+/// As [`bytes`], or `0` for none.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn bytes_or_none(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { bytes(text) }
 }
 
 fn mode(text: &str) -> Result<u32, String> {

@@ -21,17 +21,19 @@
 mod lead;
 mod pending;
 mod reply;
+mod shared;
 
 use crate::address::Address;
 use crate::error::{CallError, ConnectError, SendError};
 use crate::handshake::{self, Granted};
 use crate::outputs::Outputs;
 use crate::reader::FrameReader;
+use crate::shm::{self, Block};
 use crate::table::Table;
 use crate::timed::deadline;
 use crate::tls::Security;
 use crate::writer::FrameWriter;
-use crate::{Stream, fork};
+use crate::{Family, Stream, fork};
 use lead::{Goal, Reading};
 pub use pending::Pending;
 use reply::Expected;
@@ -57,6 +59,10 @@ pub struct Options {
     pub max_frame: u64,
     /// What TLS needs, and what may go without it.
     pub security: Security,
+    /// Share memory with an agent on a Unix socket.
+    pub share_memory: bool,
+    /// What is spent to see replies in shared memory sooner.
+    pub mode: shm::Mode,
 }
 
 impl Default for Options {
@@ -68,6 +74,8 @@ impl Default for Options {
             client: None,
             max_frame: 4 << 30,
             security: Security::default(),
+            share_memory: true,
+            mode: shm::Mode::default(),
         }
     }
 }
@@ -85,6 +93,9 @@ pub struct Connection {
     /// One for each request in flight.
     replies: Box<[Condvar]>,
     room: Condvar,
+    memory: Option<shm::Client>,
+    /// Why there is none although it was granted.
+    not_shared: Option<String>,
 }
 impl Connection {
     /// Connects to an agent and opens the connection.
@@ -110,7 +121,32 @@ impl Connection {
         let mut hello = Hello::new(options.max_frame);
         hello.token = options.token.as_deref();
         hello.client = options.client.as_deref();
+        let end = deadline(options.connect_timeout);
+        if options.share_memory && stream.family() == Family::Unix {
+            hello.features |= vaccel_wire::FEATURE_SHARED_MEMORY;
+        }
         let granted = handshake::open(&stream, &hello, address, options.connect_timeout)?;
+        let mut limits = Limits::for_frame(options.max_frame);
+        let (mut memory, mut not_shared, mut ring) = (None, None, None);
+        let mut frames = FrameReader::new(limits);
+        if granted.features & vaccel_wire::FEATURE_SHARED_MEMORY != 0 {
+            match shm::client::offer(&stream, options.mode, end) {
+                Ok((client, tx, rx)) => {
+                    limits.shared = true;
+                    frames = FrameReader::new(limits);
+                    frames.use_ring(rx);
+                    memory = Some(client);
+                    ring = Some(tx);
+                }
+                Err(e @ shm::ShareError::Refused { .. }) => not_shared = Some(e.to_string()),
+                Err(e) => {
+                    return Err(ConnectError::Unreachable {
+                        address: address.to_owned(),
+                        reason: e.to_string(),
+                    });
+                }
+            }
+        }
         let timeout = options.timeout.max(Duration::from_millis(1));
         stream
             .set_read_timeout(Some(timeout))
@@ -123,14 +159,13 @@ impl Connection {
             address: address.into(),
             timeout,
             epoch: fork::epoch(),
-            writer: FrameWriter::new(Arc::new(stream)),
-            reading: Mutex::new(Reading {
-                frames: FrameReader::new(Limits::for_frame(options.max_frame)),
-                timeout,
-            }),
+            writer: FrameWriter::with_ring(Arc::new(stream), ring),
+            reading: Mutex::new(Reading { frames, timeout }),
             table: Mutex::new(Table::new(most)),
             replies: (0..most).map(|_| Condvar::new()).collect(),
             room: Condvar::new(),
+            memory,
+            not_shared,
             granted,
         })
     }
@@ -169,6 +204,24 @@ impl Connection {
         self.begin(frame, session, timeout)?.wait(outputs)
     }
 
+    /// As [`call`](Self::call), for a request with arguments in shared memory: the
+    /// blocks are used again only after the agent has answered, even when that is
+    /// long after the caller has given up.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn call_with(
+        &self,
+        frame: &mut Frame<'_, '_>,
+        session: i64,
+        timeout: Option<Duration>,
+        outputs: &mut dyn Outputs,
+        blocks: Vec<Arc<Block>>,
+    ) -> Result<(), CallError> {
+        self.begin_with(frame, session, timeout, blocks)?
+            .wait(outputs)
+    }
+
     /// Sends a request. Several may be in flight; each is waited for on its own.
     ///
     /// # Errors
@@ -178,6 +231,20 @@ impl Connection {
         frame: &mut Frame<'_, '_>,
         session: i64,
         timeout: Option<Duration>,
+    ) -> Result<Pending<'_>, CallError> {
+        self.begin_with(frame, session, timeout, Vec::new())
+    }
+
+    /// As [`begin`](Self::begin), with blocks as for [`call_with`](Self::call_with).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn begin_with(
+        &self,
+        frame: &mut Frame<'_, '_>,
+        session: i64,
+        timeout: Option<Duration>,
+        blocks: Vec<Arc<Block>>,
     ) -> Result<Pending<'_>, CallError> {
         if self.epoch != fork::epoch() {
             return Err(CallError::Forked);
@@ -206,6 +273,7 @@ impl Connection {
             deadline,
             timeout,
             over: false,
+            blocks,
         };
         let millis = u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
         frame.address(request, session, millis.max(1));

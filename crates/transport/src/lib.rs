@@ -19,6 +19,7 @@ pub mod handshake;
 mod listener;
 mod outputs;
 mod reader;
+pub mod shm;
 mod stream;
 mod sys;
 mod table;

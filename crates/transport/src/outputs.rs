@@ -57,6 +57,12 @@ pub trait Outputs {
     /// Says in what the reply does not fit the request.
     fn place(&mut self, arg: &Arg<'_>) -> Result<Destination, PlaceError>;
 
+    /// True when it looks at [`Arg::shared`] itself: what lies in shared memory is
+    /// checked and copied by nobody else.
+    fn takes_shared(&self) -> bool {
+        false
+    }
+
     /// Called once when the agent reports an error: its write arguments, if it
     /// sent any, say what an output would have needed or hold a status.
     fn failed(&mut self, status: i32, args: &Args<'_>, payload: &[u8]) {
@@ -126,6 +132,9 @@ pub(crate) fn deliver(
 
 /// Asks for the destination of an output, and checks its size.
 pub(crate) fn checked(arg: &Arg<'_>, outputs: &mut dyn Outputs) -> Result<Destination, PlaceError> {
+    if arg.shared.is_some() && !outputs.takes_shared() {
+        return Err(format!("output {} is in shared memory, unasked", arg.index).into());
+    }
     let to = outputs.place(arg)?;
     if arg.range.len() > to.room {
         return Err(format!(

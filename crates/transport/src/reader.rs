@@ -2,6 +2,7 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::error::ReadError;
+use crate::shm::Rx;
 use crate::sys::{self, Piece};
 use crate::timed::Source;
 use std::io;
@@ -123,6 +124,21 @@ pub struct FrameReader {
     start: usize,
     end: usize,
     state: State,
+    /// Where the bytes come from instead of the stream, which then only wakes.
+    ring: Option<Rx>,
+}
+
+/// Receives from the ring, when there is one, or from the source.
+fn recv<S: Source>(
+    ring: Option<&Rx>,
+    source: &mut S,
+    buf: &mut [u8],
+    all: bool,
+) -> io::Result<usize> {
+    match ring {
+        Some(ring) => ring.recv(source, buf, all),
+        None => source.recv(buf, all),
+    }
 }
 
 impl FrameReader {
@@ -142,7 +158,13 @@ impl FrameReader {
             start: 0,
             end: 0,
             state: State::Head,
+            ring: None,
         }
+    }
+
+    /// From now on takes the bytes from a ring.
+    pub fn use_ring(&mut self, ring: Rx) {
+        self.ring = Some(ring);
     }
 
     /// The pool that messages come from; for outputs too.
@@ -195,7 +217,8 @@ impl FrameReader {
                     if *filled >= message.meta {
                         return Ok(header);
                     }
-                    let n = source.recv(message.room(*filled), true).map_err(waited)?;
+                    let room = message.room(*filled);
+                    let n = recv(self.ring.as_ref(), source, room, true).map_err(waited)?;
                     if n == 0 {
                         return Err(ReadError::Truncated);
                     }
@@ -214,9 +237,8 @@ impl FrameReader {
                     self.end = 0;
                     let most = usize::try_from(*left).unwrap_or(usize::MAX);
                     let most = most.min(self.buffer.len());
-                    let n = source
-                        .recv(&mut self.buffer[..most], false)
-                        .map_err(waited)?;
+                    let room = &mut self.buffer[..most];
+                    let n = recv(self.ring.as_ref(), source, room, false).map_err(waited)?;
                     if n == 0 {
                         return Err(ReadError::Truncated);
                     }
@@ -276,9 +298,8 @@ impl FrameReader {
             self.end -= self.start;
             self.start = 0;
         }
-        let n = source
-            .recv(&mut self.buffer[self.end..], false)
-            .map_err(waited)?;
+        let room = &mut self.buffer[self.end..];
+        let n = recv(self.ring.as_ref(), source, room, false).map_err(waited)?;
         if n == 0 {
             return Err(if self.start == self.end {
                 ReadError::Closed
@@ -369,7 +390,7 @@ impl FrameReader {
         while let State::Gather(message, filled) = &mut self.state {
             let room = message.room(*filled);
             if !room.is_empty() {
-                let n = source.recv(room, true).map_err(waited)?;
+                let n = recv(self.ring.as_ref(), source, room, true).map_err(waited)?;
                 if n == 0 {
                     return Err(ReadError::Truncated);
                 }
@@ -417,8 +438,15 @@ impl FrameReader {
         }
         while !pieces.is_empty() && left > 0 {
             let some = pieces.len().min(sys::MAX_PIECES);
+            let pieces_now = &mut pieces[..some];
             // SAFETY: as the caller vouches.
-            let n = unsafe { source.recv_pieces(&mut pieces[..some]) }.map_err(waited)?;
+            let n = unsafe {
+                match &self.ring {
+                    Some(ring) => ring.recv_pieces(source, pieces_now),
+                    None => source.recv_pieces(pieces_now),
+                }
+            }
+            .map_err(waited)?;
             if n == 0 {
                 return Err(ReadError::Truncated);
             }

@@ -127,6 +127,24 @@ pub(crate) fn wait(
     }
 }
 
+/// True when the other end has hung up; never waits.
+pub(crate) fn hung_up(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: one live structure.
+    if unsafe { libc::poll(&raw mut poll, 1, 0) } < 0 {
+        let error = io::Error::last_os_error();
+        return match error.kind() {
+            io::ErrorKind::Interrupted => Ok(false),
+            _ => Err(error),
+        };
+    }
+    Ok(poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0)
+}
+
 /// Reads one socket option of a fixed size.
 pub(crate) fn option<T: Copy + Default>(
     fd: BorrowedFd<'_>,

@@ -1,6 +1,7 @@
 //! The requests in flight on a connection.
 
 use crate::reader::Message;
+use crate::shm::Block;
 use std::sync::Arc;
 
 /// Requests in flight, by the low 16 bits of their numbers.
@@ -17,6 +18,8 @@ pub(crate) struct Table {
     most: u16,
     next: u64,
     parked: u32,
+    /// Shared memory of abandoned requests: it is the agent's until it has answered.
+    kept: Vec<(u64, Vec<Arc<Block>>)>,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,7 @@ impl Table {
             most,
             next: 1,
             parked: 0,
+            kept: Vec::new(),
         }
     }
 
@@ -115,6 +119,9 @@ impl Table {
             slot.request = 0;
             self.free.push(request as u16);
         }
+        if !self.kept.is_empty() {
+            self.kept.retain(|(kept, _)| *kept != request);
+        }
     }
 
     /// Keeps a reply for its caller. False when nobody waits any more.
@@ -159,6 +166,11 @@ impl Table {
                 false
             }
         }
+    }
+
+    /// Keeps the shared memory of an abandoned request until it is answered.
+    pub(crate) fn keep(&mut self, request: u64, blocks: Vec<Arc<Block>>) {
+        self.kept.push((request, blocks));
     }
 
     /// Notes whether the caller of a request sleeps.

@@ -3,6 +3,7 @@
 use crate::Stream;
 use crate::error::SendError;
 use crate::reader::advance;
+use crate::shm::Tx;
 use crate::sys::{self, MAX_PIECES, NO_PIECE, Ready};
 use std::io;
 use std::os::fd::AsFd;
@@ -24,6 +25,8 @@ pub struct FrameWriter {
     stream: Arc<Stream>,
     gate: Mutex<Gate>,
     free: Condvar,
+    /// Where the bytes go instead of the stream, which then only wakes.
+    ring: Option<Tx>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,29 @@ impl FrameWriter {
             stream,
             gate: Mutex::default(),
             free: Condvar::new(),
+            ring: None,
+        }
+    }
+
+    /// A writer that puts frames on a ring; the stream only wakes who reads.
+    #[must_use]
+    pub fn with_ring(stream: Arc<Stream>, ring: Option<Tx>) -> Self {
+        Self {
+            ring,
+            ..Self::new(stream)
+        }
+    }
+
+    /// The ring, when there is one.
+    pub(crate) fn ring(&self) -> Option<&Tx> {
+        self.ring.as_ref()
+    }
+
+    /// Waits until the stream or the ring may take bytes again.
+    pub(crate) fn wait_for_room(&self, left: Option<Duration>) -> io::Result<()> {
+        match &self.ring {
+            Some(ring) => ring.wait(self.stream.as_fd(), left),
+            None => sys::wait(self.stream.as_fd(), Ready::Write, left).map(drop),
         }
     }
 
@@ -65,9 +91,7 @@ impl FrameWriter {
     /// [`SendError::TimedOut`] at the deadline, [`SendError::Lost`] when the
     /// peer is gone or the stream cannot be used any more.
     pub fn send(&self, frame: &Frame<'_, '_>, deadline: Option<Instant>) -> Result<(), SendError> {
-        self.send_with(frame, deadline, &mut |left| {
-            sys::wait(self.stream.as_fd(), Ready::Write, left).map(drop)
-        })
+        self.send_with(frame, deadline, &mut |left| self.wait_for_room(left))
     }
 
     /// As [`send`](Self::send); `wait` is called when the socket is full, and
@@ -177,6 +201,7 @@ impl FrameWriter {
         let all = usize::try_from(frame.frame_len()).unwrap_or(usize::MAX);
         while *sent < all {
             let n = match frame.slices().next() {
+                _ if self.ring.is_some() => self.push_slices(frame, *sent)?,
                 Some(only) if only.len() == all => self.send_some(&only[*sent..])?,
                 _ => self.send_slices(frame, *sent)?,
             };
@@ -190,8 +215,24 @@ impl FrameWriter {
 
     /// Sends some bytes; 0 when the socket is full.
     fn send_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(ring) = &self.ring {
+            return ring.push(std::iter::once(bytes), self.stream.as_fd());
+        }
         let bytes = &bytes[..bytes.len().min(self.stream.chunk())];
         taken(|| sys::send(self.stream.as_fd(), bytes, libc::MSG_DONTWAIT))
+    }
+
+    /// Puts some of a frame's pieces from an offset on the ring; 0 when it is full.
+    fn push_slices(&self, frame: &Frame<'_, '_>, mut skip: usize) -> io::Result<usize> {
+        let Some(ring) = &self.ring else {
+            return Ok(0);
+        };
+        let rest = frame.slices().map(|slice| {
+            let skipped = skip.min(slice.len());
+            skip -= skipped;
+            &slice[skipped..]
+        });
+        ring.push(rest, self.stream.as_fd())
     }
 
     /// Sends some of a frame's pieces from an offset on; 0 when the socket is full.

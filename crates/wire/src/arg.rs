@@ -22,6 +22,34 @@ pub const FLAG_DATA: u8 = 2;
 /// Flag: an output whose size the agent decides.
 pub const FLAG_ALLOCATE: u8 = 4;
 
+/// Flag: the bytes are in shared memory, or are to go there.
+pub const FLAG_SHARED: u8 = 8;
+
+/// A place in shared memory: a region of the connection, and an offset in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the region; the first is 0.
+    pub region: u16,
+    /// Bytes from its beginning, below 2^48.
+    pub offset: u64,
+}
+
+impl Place {
+    const BITS: u32 = 48;
+
+    /// As one field of a descriptor; larger offsets are cut, and then lead nowhere else.
+    pub(crate) fn encode(self) -> u64 {
+        u64::from(self.region) << Self::BITS | (self.offset & ((1 << Self::BITS) - 1))
+    }
+
+    pub(crate) fn decode(field: u64) -> Self {
+        Self {
+            region: (field >> Self::BITS) as u16,
+            offset: field & ((1 << Self::BITS) - 1),
+        }
+    }
+}
+
 /// Length of the name that means "no name".
 pub(crate) const NO_NAME: u16 = 0xffff;
 
@@ -38,8 +66,11 @@ pub struct Arg<'m> {
     pub custom_type: u32,
     /// Bytes of the data; of an output without data: its capacity.
     pub size: usize,
-    /// Where the data lies in the payload; `0..0` without data.
+    /// Where the data lies in the payload; `0..0` without data there.
     pub range: Range<usize>,
+    /// Where it lies in shared memory, or is to be written. The memory belongs to
+    /// the other side too, and whether there is such a place is not known yet.
+    pub shared: Option<Place>,
     /// Type, shape and name of a tensor.
     pub tensor: Option<Tensor<'m>>,
 }
@@ -54,6 +85,12 @@ impl Arg<'_> {
     /// True when its bytes are in the payload.
     #[must_use]
     pub fn has_data(&self) -> bool {
+        self.flags & (FLAG_DATA | FLAG_SHARED) == FLAG_DATA
+    }
+
+    /// True when it has bytes, in the payload or in shared memory.
+    #[must_use]
+    pub fn has_bytes(&self) -> bool {
         self.flags & FLAG_DATA != 0
     }
 

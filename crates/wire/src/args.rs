@@ -3,8 +3,8 @@
 use crate::arg::{NO_NAME, TENSOR};
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::{
-    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, Header, Kind, Layout, Limits,
-    MAX_RANK, Tensor, WireError,
+    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FLAG_SHARED, Header, Kind, Layout,
+    Limits, MAX_RANK, Place, Tensor, WireError,
 };
 
 /// The arguments of a received frame, checked, in place.
@@ -13,6 +13,7 @@ pub struct Args<'m> {
     reads: ArgIter<'m>,
     writes: ArgIter<'m>,
     capacity: u64,
+    shared: u64,
 }
 
 impl<'m> Args<'m> {
@@ -41,16 +42,28 @@ impl<'m> Args<'m> {
             extensions,
             layout: Layout::new(),
             index: 0,
+            shared: limits.shared,
         };
         let mut walk = reads.clone();
+        let mut shared: u64 = 0;
         while let Some(arg) = walk.step(0)? {
+            if arg.shared.is_some() {
+                shared = shared.saturating_add(arg.size as u64);
+            }
             // A read argument is there or null.
-            if arg.flags != FLAG_DATA && arg.flags != FLAG_NULL {
+            if arg.flags & !FLAG_SHARED != FLAG_DATA && arg.flags != FLAG_NULL {
                 return Err(WireError::Flags {
                     index: arg.index,
                     flags: arg.flags,
                 });
             }
+        }
+        if shared > limits.frame {
+            return Err(WireError::TooLarge {
+                what: "what a request has in shared memory",
+                size: shared,
+                limit: limits.frame,
+            });
         }
         let writes = ArgIter {
             descriptors: write,
@@ -62,7 +75,8 @@ impl<'m> Args<'m> {
         while let Some(arg) = walk.step(header.nr_read.into())? {
             let right = match (header.kind, arg.flags) {
                 (_, FLAG_DATA | FLAG_NULL) => true,
-                (Kind::Request, 0) => true,
+                (_, f) if f == FLAG_DATA | FLAG_SHARED => true,
+                (Kind::Request, 0 | FLAG_SHARED) => true,
                 (Kind::Request, FLAG_ALLOCATE) => arg.size == 0,
                 // Sizes that would have been needed.
                 (Kind::Reply, 0) => header.status() != 0,
@@ -98,6 +112,7 @@ impl<'m> Args<'m> {
             reads,
             writes,
             capacity,
+            shared,
         })
     }
 
@@ -118,6 +133,12 @@ impl<'m> Args<'m> {
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.capacity
+    }
+
+    /// Bytes of the read arguments in shared memory, all together.
+    #[must_use]
+    pub fn shared(&self) -> u64 {
+        self.shared
     }
 
     /// The message of an error reply; empty when there is none. Bytes that are
@@ -150,6 +171,8 @@ pub struct ArgIter<'m> {
     extensions: &'m [u8],
     layout: Layout,
     index: usize,
+    /// Shared memory is in use.
+    shared: bool,
 }
 
 impl<'m> ArgIter<'m> {
@@ -172,7 +195,10 @@ impl<'m> ArgIter<'m> {
         let dtype = u16_at(d, 2);
         let word = u32_at(d, 4);
         let size = u64_at(d, 8);
-        if flags & !(FLAG_NULL | FLAG_DATA | FLAG_ALLOCATE) != 0 {
+        let known = FLAG_NULL | FLAG_DATA | FLAG_ALLOCATE | FLAG_SHARED;
+        let misplaced = flags & FLAG_SHARED != 0
+            && (!self.shared || flags & (FLAG_NULL | FLAG_ALLOCATE) != 0 || size == 0);
+        if flags & !known != 0 || misplaced {
             return Err(WireError::Flags {
                 index: before + index,
                 flags,
@@ -181,10 +207,11 @@ impl<'m> ArgIter<'m> {
         if flags & FLAG_NULL != 0 && size != 0 {
             return Err(field("size where the pointer is null", size));
         }
-        if u64_at(d, 16) != 0 {
+        let shared = (flags & FLAG_SHARED != 0).then(|| Place::decode(u64_at(d, 16)));
+        if shared.is_none() && u64_at(d, 16) != 0 {
             return Err(field("offset in shared memory", u64_at(d, 16)));
         }
-        let range = if flags & FLAG_DATA != 0 {
+        let range = if flags & FLAG_DATA != 0 && shared.is_none() {
             self.layout.place(size)?
         } else {
             0..0
@@ -203,6 +230,7 @@ impl<'m> ArgIter<'m> {
             custom_type: if type_ == TENSOR { 0 } else { word },
             size: usize::try_from(size).map_err(|_| WireError::Overflow)?,
             range,
+            shared,
             tensor,
         }))
     }

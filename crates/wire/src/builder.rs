@@ -3,8 +3,8 @@
 use crate::arg::{NO_NAME, TENSOR};
 use crate::frame::Cuts;
 use crate::{
-    FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, Frame, FrameBuffer, HEADER_LEN, Layout, MAX_META,
-    MAX_RANK, Scalar, WireError,
+    FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FLAG_SHARED, Frame, FrameBuffer, HEADER_LEN, Layout,
+    MAX_META, MAX_RANK, Place, Scalar, WireError,
 };
 use std::ffi::CStr;
 use vaccel_abi::arg::{ARG_BUFFER, ARG_STRING, ArgType};
@@ -113,6 +113,89 @@ impl<'b, 'a> FrameBuilder<'b, 'a> {
     /// Adds a copy of bytes of any type to the read arguments.
     pub fn read_copy(&mut self, type_: ArgType, custom_type: u32, bytes: &[u8]) -> &mut Self {
         self.push(List::Read, type_, custom_type, Data::Copied(bytes))
+    }
+
+    /// Says that the bytes of the argument just added lie in shared memory, or are
+    /// to be written there.
+    fn elsewhere(&mut self, place: Place) -> &mut Self {
+        let at = self.buffer.head.len();
+        if self.error.is_none() && at >= crate::DESCRIPTOR_LEN {
+            self.buffer.head[at - 8..].copy_from_slice(&place.encode().to_le_bytes());
+        }
+        self
+    }
+
+    /// Adds `size` bytes of shared memory to the read arguments; not 0.
+    pub fn read_shared(
+        &mut self,
+        type_: ArgType,
+        custom_type: u32,
+        size: usize,
+        place: Place,
+    ) -> &mut Self {
+        let flags = FLAG_DATA | FLAG_SHARED;
+        self.plain(List::Read, type_, flags, custom_type, size as u64)
+            .elsewhere(place)
+    }
+
+    /// Adds a tensor whose `size` bytes are in shared memory to the read arguments.
+    pub fn read_tensor_shared(
+        &mut self,
+        meta: &TensorMeta<'_>,
+        size: usize,
+        place: Place,
+    ) -> &mut Self {
+        self.tensor(List::Read, meta, FLAG_DATA | FLAG_SHARED, size as u64)
+            .elsewhere(place)
+    }
+
+    /// Adds an output of at most `size` bytes, to be written to shared memory, to a
+    /// request.
+    pub fn write_capacity_shared(
+        &mut self,
+        type_: ArgType,
+        custom_type: u32,
+        size: usize,
+        place: Place,
+    ) -> &mut Self {
+        self.plain(List::Write, type_, FLAG_SHARED, custom_type, size as u64)
+            .elsewhere(place)
+    }
+
+    /// As [`write_capacity_shared`](Self::write_capacity_shared), for a tensor.
+    pub fn write_tensor_capacity_shared(
+        &mut self,
+        meta: &TensorMeta<'_>,
+        size: usize,
+        place: Place,
+    ) -> &mut Self {
+        self.tensor(List::Write, meta, FLAG_SHARED, size as u64)
+            .elsewhere(place)
+    }
+
+    /// Adds `size` bytes of shared memory to the write arguments: in a request an
+    /// output that is read too, in a reply what was written there.
+    pub fn write_shared(
+        &mut self,
+        type_: ArgType,
+        custom_type: u32,
+        size: usize,
+        place: Place,
+    ) -> &mut Self {
+        let flags = FLAG_DATA | FLAG_SHARED;
+        self.plain(List::Write, type_, flags, custom_type, size as u64)
+            .elsewhere(place)
+    }
+
+    /// As [`write_shared`](Self::write_shared), for a tensor.
+    pub fn write_tensor_shared(
+        &mut self,
+        meta: &TensorMeta<'_>,
+        size: usize,
+        place: Place,
+    ) -> &mut Self {
+        self.tensor(List::Write, meta, FLAG_DATA | FLAG_SHARED, size as u64)
+            .elsewhere(place)
     }
 
     /// Adds a null pointer to the read arguments.

@@ -24,6 +24,10 @@ pub const RESOURCE_SYNC: u16 = 264;
 /// Describes the agent: BUFFER of JSON.
 pub const DESCRIBE: u16 = 265;
 
+/// Adds a region of shared memory, whose descriptor has been sent beside: UINT64 size;
+/// UINT32 number of the region.
+pub const REGION_ADD: u16 = 280;
+
 /// The most bytes of one [`RESOURCE_DATA`].
 pub const MAX_PIECE: usize = 1 << 20;
 
@@ -44,6 +48,7 @@ pub fn name(operation: u16) -> Option<&'static str> {
         RESOURCE_DETACH => "resource_detach",
         RESOURCE_SYNC => "resource_sync",
         DESCRIBE => "describe",
+        REGION_ADD => "region_add",
         _ => return None,
     })
 }

@@ -36,6 +36,8 @@ pub struct Limits {
     /// Most bytes that the outputs of one request may have room for, all
     /// together.
     pub outputs: u64,
+    /// Arguments may lie in shared memory.
+    pub shared: bool,
 }
 
 impl Limits {
@@ -46,6 +48,7 @@ impl Limits {
             frame,
             meta: MAX_META,
             outputs: frame,
+            shared: false,
         }
     }
 }

@@ -9,7 +9,7 @@ pub const HELLO_LEN: usize = 32;
 /// The most extra bytes HELLO has.
 pub const MAX_EXTRA: usize = 4096;
 
-/// Feature bit: payloads by shared memory. Not in use yet.
+/// Feature bit: the client sends SHARE after WELCOME; see [`Share`](crate::Share).
 pub const FEATURE_SHARED_MEMORY: u32 = 1;
 
 const TAG_TOKEN: u16 = 1;

@@ -52,9 +52,13 @@ mod layout;
 mod name;
 mod reader;
 mod scalar;
+mod share;
 mod welcome;
 
-pub use arg::{Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, MAX_RANK, TENSOR, Tensor};
+pub use arg::{
+    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FLAG_SHARED, MAX_RANK, Place, TENSOR,
+    Tensor,
+};
 pub use args::{ArgIter, Args};
 pub use builder::{FrameBuilder, TensorMeta};
 pub use error::WireError;
@@ -65,6 +69,7 @@ pub use layout::{ALIGN, Layout, SMALL_ALIGN};
 pub use name::{MAX_COMPONENT, MAX_NAME, check_name};
 pub use reader::ArgReader;
 pub use scalar::Scalar;
+pub use share::{SHARE_LEN, SHARED_LEN, Share, Shared};
 pub use welcome::{MAX_TEXT, WELCOME_LEN, Welcome};
 
 /// First bytes of HELLO and WELCOME.

@@ -238,6 +238,7 @@ fn lengths_beyond_the_limits_are_refused_before_anything_is_read() {
         frame: 1000,
         meta: 500,
         outputs: 100,
+        ..Limits::default()
     };
     let good = Header {
         meta_len: 48,
@@ -289,6 +290,7 @@ fn lengths_beyond_the_limits_are_refused_before_anything_is_read() {
         frame: u64::MAX,
         meta: u32::MAX,
         outputs: u64::MAX,
+        ..Limits::default()
     };
     let header = Header {
         meta_len: MAX_META + 1,

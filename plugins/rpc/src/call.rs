@@ -17,6 +17,7 @@ use vaccel_plugin::abi::resource::vaccel_resource;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result, bail};
+use vaccel_transport::shm::{Block, Lent};
 use vaccel_wire::control::BlobHead;
 use vaccel_wire::{FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
 
@@ -38,6 +39,8 @@ pub(crate) struct Call<'b, 'a> {
     builder: FrameBuilder<'b, 'a>,
     pub(crate) outputs: &'b mut OutputList,
     link: &'b Link,
+    /// Shared memory that the agent uses until it has answered.
+    blocks: Vec<Arc<Block>>,
 }
 
 /// Runs an operation of the library on a session; the body of most C functions.
@@ -88,15 +91,22 @@ fn send(
         builder: buffer.request(code),
         outputs,
         link,
+        blocks: Vec::new(),
     };
     build(&mut call)?;
     let Call {
-        builder, outputs, ..
+        builder,
+        outputs,
+        blocks,
+        ..
     } = call;
     let mut frame = builder
         .finish()
         .map_err(|e| Error::new(e.code(), e.to_string()))?;
-    match link.connection.call(&mut frame, session, None, outputs) {
+    let called = link
+        .connection
+        .call_with(&mut frame, session, None, outputs, blocks);
+    match called {
         Ok(()) => outputs.commit(),
         Err(e) => {
             let e = error::call(&e);
@@ -133,6 +143,32 @@ impl<'a> Call<'_, 'a> {
         self.builder.read_scalar(value);
     }
 
+    /// Where bytes lie in shared memory, if they are to go there.
+    fn lend(&mut self, bytes: &[u8]) -> Option<Lent> {
+        let lent = self.link.connection.lend(bytes)?;
+        self.blocks.push(Arc::clone(&lent.block));
+        Some(lent)
+    }
+
+    /// Where an output may be written in shared memory, if it is to be.
+    fn lend_room(&mut self, at: *const u8, room: usize) -> Option<Lent> {
+        let lent = self.link.connection.lend_room(at, room)?;
+        self.blocks.push(Arc::clone(&lent.block));
+        Some(lent)
+    }
+
+    /// Bytes of any type.
+    fn read(&mut self, type_: ArgType, custom_type: u32, bytes: &'a [u8]) {
+        match self.lend(bytes) {
+            Some(lent) => {
+                let size = bytes.len();
+                self.builder
+                    .read_shared(type_, custom_type, size, lent.place)
+            }
+            None => self.builder.read_bytes(type_, custom_type, bytes),
+        };
+    }
+
     /// An array.
     ///
     /// # Safety
@@ -146,7 +182,7 @@ impl<'a> Call<'_, 'a> {
     ) -> Result<()> {
         // SAFETY: as promised by the caller.
         let bytes = unsafe { bytes(at, len, name) }?;
-        self.builder.read_bytes(type_, 0, bytes);
+        self.read(type_, 0, bytes);
         Ok(())
     }
 
@@ -222,7 +258,13 @@ impl<'a> Call<'_, 'a> {
 
     /// A tensor.
     pub(crate) fn tensor(&mut self, meta: &TensorMeta<'_>, bytes: &'a [u8]) {
-        self.builder.read_tensor(meta, bytes);
+        match self.lend(bytes) {
+            Some(lent) => {
+                let size = bytes.len();
+                self.builder.read_tensor_shared(meta, size, lent.place)
+            }
+            None => self.builder.read_tensor(meta, bytes),
+        };
     }
 
     /// A tensor of the neutral interface.
@@ -261,8 +303,7 @@ impl<'a> Call<'_, 'a> {
         if arg.type_ == ARG_STRING && bytes.last() != Some(&0) {
             bail!(EINVAL, "a string argument does not end with a zero");
         }
-        self.builder
-            .read_bytes(arg.type_, arg.custom_type_id, bytes);
+        self.read(arg.type_, arg.custom_type_id, bytes);
         Ok(())
     }
 
@@ -272,8 +313,22 @@ impl<'a> Call<'_, 'a> {
     }
 
     fn out_bytes(&mut self, type_: ArgType, at: *mut u8, room: usize, exact: bool) {
-        self.builder.write_capacity(type_, 0, room);
-        self.outputs.push(type_, What::Memory { at, room, exact });
+        let lent = self.lend_room(at, room);
+        self.capacity(type_, 0, room, lent.as_ref());
+        self.outputs
+            .push_lent(type_, What::Memory { at, room, exact }, lent);
+    }
+
+    /// Room for an output.
+    fn capacity(&mut self, type_: ArgType, custom_type: u32, room: usize, lent: Option<&Lent>) {
+        match lent {
+            Some(lent) => {
+                let place = lent.place;
+                self.builder
+                    .write_capacity_shared(type_, custom_type, room, place)
+            }
+            None => self.builder.write_capacity(type_, custom_type, room),
+        };
     }
 
     /// Memory for bytes whose number is known and must be the agent's, too.
@@ -319,15 +374,17 @@ impl<'a> Call<'_, 'a> {
     ) -> Result<()> {
         // SAFETY: as promised by the caller.
         let bytes = unsafe { bytes(at.cast_const(), len, name) }?;
-        self.builder.write_bytes(type_, 0, bytes);
-        self.outputs.push(
-            type_,
-            What::Memory {
-                at: at.cast(),
-                room: bytes.len(),
-                exact: true,
-            },
-        );
+        let lent = self.lend(bytes);
+        match &lent {
+            Some(lent) => self.builder.write_shared(type_, 0, bytes.len(), lent.place),
+            None => self.builder.write_bytes(type_, 0, bytes),
+        };
+        let what = What::Memory {
+            at: at.cast(),
+            room: bytes.len(),
+            exact: true,
+        };
+        self.outputs.push_lent(type_, what, lent);
         Ok(())
     }
 
@@ -372,8 +429,14 @@ impl<'a> Call<'_, 'a> {
         let name = unsafe { outputs::name_of(&value) };
         let meta = neutral_meta(&value, name)?;
         let room = (!value.data.is_null()).then_some(value.size);
-        self.builder.write_tensor(&meta, room);
-        self.outputs.push(TENSOR, What::Tensor(tensor));
+        let lent = room.and_then(|room| self.lend_room(value.data.cast(), room));
+        match (&lent, room) {
+            (Some(lent), Some(room)) => self
+                .builder
+                .write_tensor_capacity_shared(&meta, room, lent.place),
+            _ => self.builder.write_tensor(&meta, room),
+        };
+        self.outputs.push_lent(TENSOR, What::Tensor(tensor), lent);
         Ok(())
     }
 
@@ -389,16 +452,18 @@ impl<'a> Call<'_, 'a> {
             // SAFETY: an argument of this type holds one tensor.
             return unsafe { self.out_neutral_tensor(tensor) };
         }
+        let mut lent = None;
         if value.buf.is_null() {
             if value.size != 0 {
                 bail!(EINVAL, "an output of {} bytes is null", value.size);
             }
             self.builder.write_allocate(value.type_);
         } else {
-            self.builder
-                .write_capacity(value.type_, value.custom_type_id, value.size);
+            lent = self.lend_room(value.buf.cast(), value.size);
+            self.capacity(value.type_, value.custom_type_id, value.size, lent.as_ref());
         }
-        self.outputs.push(value.type_, What::Argument(arg));
+        self.outputs
+            .push_lent(value.type_, What::Argument(arg), lent);
         Ok(())
     }
 }

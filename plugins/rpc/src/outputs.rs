@@ -8,8 +8,9 @@ use vaccel_plugin::abi::error::ERANGE;
 use vaccel_plugin::abi::model::{TENSOR_MAX_RANK, TENSOR_OWNED, tensor_bytes, vaccel_tensor};
 use vaccel_plugin::abi::tensor::vaccel_tf_status;
 use vaccel_plugin::{Error, Result, err};
+use vaccel_transport::shm::Lent;
 use vaccel_transport::{Destination, Outputs, PlaceError};
-use vaccel_wire::{Arg, Args, TENSOR};
+use vaccel_wire::{Arg, Args, Place, TENSOR};
 
 /// Room for the message of a TensorFlow status, its zero included.
 pub(crate) const STATUS_MESSAGE: usize = 1024;
@@ -53,6 +54,10 @@ struct Output {
     made: *mut libc::c_void,
     size: usize,
     shape: Shape,
+    /// Where the agent may write it in shared memory.
+    lent: Option<Lent>,
+    /// The agent has written so many bytes there, and they belong here.
+    copy: Option<(*mut u8, usize)>,
 }
 
 /// The outputs of one call.
@@ -97,7 +102,14 @@ fn malloc(size: usize) -> std::result::Result<*mut u8, PlaceError> {
 
 impl OutputList {
     pub(crate) fn push(&mut self, type_: ArgType, what: What) {
+        self.push_lent(type_, what, None);
+    }
+
+    /// As [`push`](Self::push), for an output that may be written to shared memory.
+    pub(crate) fn push_lent(&mut self, type_: ArgType, what: What, lent: Option<Lent>) {
         self.list.push(Output {
+            lent,
+            copy: None,
             type_,
             what,
             data: std::ptr::null_mut(),
@@ -190,6 +202,13 @@ impl OutputList {
 
 impl Output {
     fn commit(&mut self) {
+        if let (Some((to, size)), Some(lent)) = (self.copy, &self.lent)
+            && to != lent.at.as_ptr()
+        {
+            // SAFETY: `place` has checked that both have room for so many bytes; the
+            // block is this call's alone, the memory the caller's.
+            unsafe { std::ptr::copy_nonoverlapping(lent.at.as_ptr(), to, size) };
+        }
         match self.what {
             What::Argument(arg) => {
                 // SAFETY: valid until the call is over.
@@ -258,6 +277,29 @@ impl Output {
             dims,
             rank,
         };
+        Ok(())
+    }
+
+    /// Notes that the agent has written it to shared memory.
+    fn written_at(
+        &mut self,
+        place: Place,
+        arg: &Arg<'_>,
+        to: *mut u8,
+        room: usize,
+    ) -> std::result::Result<(), PlaceError> {
+        if self.lent.as_ref().map(|lent| lent.place) != Some(place) {
+            let text = format!("output {} is not where it was asked for", arg.index);
+            return Err(text.into());
+        }
+        if arg.size > room {
+            let text = format!(
+                "output {} has {} bytes, and there is room for {room}",
+                arg.index, arg.size
+            );
+            return Err(text.into());
+        }
+        self.copy = Some((to, arg.size));
         Ok(())
     }
 
@@ -347,6 +389,10 @@ impl Outputs for OutputList {
             let found = arg.type_name();
             return Err(format!("output {} is {found}, not {wanted}", arg.index).into());
         }
+        if arg.shared.is_some() && output.lent.is_none() {
+            let text = format!("output {} was not lent shared memory", arg.index);
+            return Err(text.into());
+        }
         if arg.is_null() {
             let unwanted = match output.what {
                 What::Null => true,
@@ -376,11 +422,21 @@ impl Outputs for OutputList {
                 to.resize(arg.size, 0);
                 (to.as_mut_ptr(), arg.size)
             }
-            _ => output.place(arg)?,
+            _ => {
+                let (at, room) = output.place(arg)?;
+                if let Some(place) = arg.shared {
+                    output.written_at(place, arg, at, room)?;
+                }
+                (at, room)
+            }
         };
         // SAFETY: memory of the caller's, which C promises to be valid until the
         // call is over, or of this list's, which does not move meanwhile.
         Ok(unsafe { Destination::new(at, room) })
+    }
+
+    fn takes_shared(&self) -> bool {
+        true
     }
 
     fn failed(&mut self, status: i32, args: &Args<'_>, payload: &[u8]) {

@@ -10,7 +10,7 @@ use vaccel_transport::{Address, Options};
 const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
 
 /// Name and meaning of each variable, for `describe` and the README.
-pub(crate) const VARIABLES: [(&str, &str); 9] = [
+pub(crate) const VARIABLES: [(&str, &str); 11] = [
     (
         "VACCEL_RPC_ADDRESS",
         "where the agent is: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or \
@@ -45,6 +45,15 @@ pub(crate) const VARIABLES: [(&str, &str); 9] = [
         "VACCEL_RPC_ALLOW_PLAINTEXT",
         "1 lets tcp:// addresses lead to other machines although nothing is encrypted",
     ),
+    (
+        "VACCEL_RPC_MODE",
+        "what is spent to see replies in shared memory sooner: latency, balanced or \
+         low-cpu; balanced unless set",
+    ),
+    (
+        "VACCEL_RPC_SHARED",
+        "0 to share no memory with an agent on a Unix socket; 1 unless set",
+    ),
 ];
 
 /// Where the agent is and how long to wait for it.
@@ -78,6 +87,19 @@ impl Settings {
             connect_timeout: seconds("VACCEL_RPC_CONNECT_TIMEOUT", 5.0)?,
             token: variable("VACCEL_RPC_TOKEN").map(String::into_bytes),
             security: security(&variable)?,
+            mode: match variable("VACCEL_RPC_MODE") {
+                Some(text) => text
+                    .parse()
+                    .map_err(|e| err!(EINVAL, "VACCEL_RPC_MODE: {e}"))?,
+                None => vaccel_transport::shm::Mode::default(),
+            },
+            share_memory: match variable("VACCEL_RPC_SHARED").as_deref() {
+                None | Some("1") => true,
+                Some("0") => false,
+                Some(other) => {
+                    return Err(err!(EINVAL, "VACCEL_RPC_SHARED is `{other}`; write 0 or 1"));
+                }
+            },
             ..Options::default()
         };
         Ok(Self { address, options })
@@ -197,6 +219,8 @@ mod tests {
             ("VACCEL_RPC_CONNECT_TIMEOUT", "NaN"),
             ("VACCEL_RPC_CONNECT_TIMEOUT", "1e300"),
             ("VACCEL_RPC_ALLOW_PLAINTEXT", "yes"),
+            ("VACCEL_RPC_MODE", "fast"),
+            ("VACCEL_RPC_SHARED", "yes"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert_eq!(error.code(), vaccel_plugin::code::EINVAL);

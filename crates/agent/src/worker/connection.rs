@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::net::{Shutdown, shutdown, sockopt};
 use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, EREMOTEIO, ETIMEDOUT};
 use vaccel_transport::{
-    Family, FrameReader, FrameWriter, Message, Pool, ReadError, Stream, handshake,
+    Family, FrameReader, FrameWriter, Message, Pool, ReadError, Stream, handshake, shm,
 };
 use vaccel_wire::control::RESOURCE_DATA;
-use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, WireError};
+use vaccel_wire::{
+    FEATURE_SHARED_MEMORY, Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, WireError,
+};
 
 use super::control;
 use super::failure::{Failure, Result};
@@ -21,6 +23,7 @@ use super::generic::Call;
 use super::lead::Lead;
 use super::resources::Resources;
 use super::sessions::Sessions;
+use super::shared::Room;
 use crate::{debug, error, warn};
 
 /// How long a client may take to say HELLO.
@@ -48,6 +51,10 @@ pub struct Settings {
     pub max_frame: u64,
     /// What resources may take.
     pub max_resources: u64,
+    /// What memory a connection may share; 0 for none.
+    pub max_shared: u64,
+    /// What is spent to see requests in shared memory sooner.
+    pub mode: shm::Mode,
     /// Folder for uploads.
     pub folder: PathBuf,
     /// Called when the client has gone and an operation does not end. It may return.
@@ -70,6 +77,8 @@ pub struct Connection {
     pub(super) sessions: Sessions,
     /// Resources that the client has sent.
     pub(super) resources: Resources,
+    /// Memory that the client shares. Goes last of what operations use.
+    pub(super) memory: Option<shm::Memory>,
     lead: Lead,
     flights: Flights,
     deadline: Duration,
@@ -105,12 +114,14 @@ impl Connection {
         if let Some(name) = hello.client {
             debug!(connection = number, "the client is {name:?}");
         }
-        let limits = Limits::for_frame(settings.max_frame);
+        let mut limits = Limits::for_frame(settings.max_frame);
+        let share = stream.family() == Family::Unix && settings.max_shared > 0;
+        let features = if share { FEATURE_SHARED_MEMORY } else { 0 } & hello.features;
         let welcome = Welcome {
             status: 0,
             version: VERSION,
             in_flight: settings.max_in_flight,
-            features: 0,
+            features,
             default_deadline_ms: u32::try_from(settings.deadline.as_millis()).unwrap_or(u32::MAX),
             max_frame: limits.frame,
             connection: number,
@@ -120,22 +131,40 @@ impl Connection {
         handshake::send_welcome(&stream, &welcome, STALL)
             .and_then(|()| stream.set_read_timeout(Some(STALL)))
             .map_err(|e| e.to_string())?;
+        let (mut memory, mut tx, mut rx) = (None, None, None);
+        if features & FEATURE_SHARED_MEMORY != 0 {
+            let end = Instant::now() + HELLO_TIMEOUT;
+            match shm::host::accept(&stream, settings.max_shared, settings.mode, end)
+                .map_err(|e| format!("the client offered no memory: {e}"))?
+            {
+                Ok(host) => {
+                    limits.shared = true;
+                    (tx, rx) = (host.tx, host.rx);
+                    memory = Some(host.memory);
+                }
+                Err(e) => warn!(connection = number, "{e}"),
+            }
+        }
         let stream = Arc::new(stream);
         // Numbers of uploads begin anew in each connection; their folders must not meet.
         let folder = settings.folder.join(format!("connection.{number}"));
         std::fs::create_dir(&folder)
             .map_err(|e| format!("cannot make the folder {}: {e}", folder.display()))?;
-        let reader = FrameReader::new(limits);
+        let mut reader = FrameReader::new(limits);
+        if let Some(rx) = rx {
+            reader.use_ring(rx);
+        }
         Ok(Self {
             number,
             pool: Arc::clone(reader.pool()),
             reader: Mutex::new(reader),
-            writer: FrameWriter::new(Arc::clone(&stream)),
+            writer: FrameWriter::with_ring(Arc::clone(&stream), tx),
             stream,
             limits,
             client_takes,
             sessions: Sessions::default(),
             resources: Resources::new(folder, settings.max_resources),
+            memory,
             lead: Lead::new(settings.max_in_flight.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),
             deadline: settings.deadline,
@@ -235,7 +264,8 @@ impl Connection {
         }
         let deadline = Instant::now() + self.time_of(&header);
         // Arguments that are wrong are answered later; they take no further memory.
-        let outputs = message.args(&self.limits).map_or(0, |args| args.capacity());
+        let beside = |args: vaccel_wire::Args<'_>| args.capacity().saturating_add(args.shared());
+        let outputs = message.args(&self.limits).map_or(0, beside);
         let bytes = header.frame_len().saturating_add(outputs);
         match self.flights.begin(header.request, deadline, bytes) {
             Begun::Yes => {}
@@ -345,7 +375,7 @@ impl Connection {
             payload,
             &session,
             &self.resources,
-            &self.pool,
+            &mut Room::new(self.memory.as_ref(), &self.pool),
         )?;
         let frame = call.reply(header, payload, buffer)?;
         self.send_result(header, &frame)

@@ -1,10 +1,11 @@
 //! Operations that manage sessions and resources.
 
 use vaccel_abi::arg::ARG_BUFFER;
-use vaccel_abi::error::ENOTSUP;
+use vaccel_abi::error::{EINVAL, ENOTSUP};
 use vaccel_wire::control::{
-    DESCRIBE, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA, RESOURCE_DETACH,
-    RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE, only,
+    DESCRIBE, REGION_ADD, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA,
+    RESOURCE_DETACH, RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE, SESSION_OPEN,
+    SESSION_UPDATE, only,
 };
 use vaccel_wire::{ArgReader, Args, Frame, FrameBuffer, Header};
 
@@ -81,6 +82,14 @@ pub fn run<'b>(
         DESCRIBE => {
             nothing(args, payload)?;
             builder.write_copy(ARG_BUFFER, 0, describe()?.as_bytes());
+        }
+        REGION_ADD => {
+            let memory = connection
+                .memory
+                .as_ref()
+                .ok_or_else(|| Failure::new(EINVAL, "no memory is shared on this connection"))?;
+            let added = memory.add(only(args, payload)?);
+            builder.write_scalar(added.map_err(|e| Failure::new(e.code(), e.to_string()))?);
         }
         other => {
             return Err(Failure::new(

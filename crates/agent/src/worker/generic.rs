@@ -2,25 +2,26 @@
 //! and what it wrote becomes the reply.
 //!
 //! Read arguments point into the payload as it was received, outputs into one
-//! zeroed buffer from which they are sent; nothing is copied on the way.
+//! zeroed buffer from which they are sent; nothing is copied on the way. What lies in
+//! shared memory is looked up by [`Room`].
 
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr;
-use std::sync::Arc;
 
 use vaccel::{Resource, Session};
 use vaccel_abi::arg::{ARG_CUSTOM, ARG_STRING, ARG_UINT8, CUSTOM_TENSOR, vaccel_arg};
 use vaccel_abi::error::{ENOMEM, ENOTSUP, ERANGE};
 use vaccel_abi::model::{TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_tensor};
 use vaccel_abi::table::{self, Kind, OpSpec};
-use vaccel_transport::{Buffer, Pool};
+use vaccel_transport::Buffer;
 use vaccel_wire::{
     Arg, Args, Frame, FrameBuffer, FrameBuilder, Header, Layout, TENSOR, Tensor, TensorMeta,
 };
 
 use super::failure::{Failure, Result};
 use super::resources::Resources;
+use super::shared::{Room, SharedOut};
 
 /// One call: its arguments, and the memory that they point at.
 ///
@@ -43,6 +44,8 @@ pub struct Call {
     slots: Vec<Slot>,
     /// Memory of the outputs.
     outputs: Option<Buffer>,
+    /// Copies of what lies in shared memory and must not change.
+    copies: Vec<Buffer>,
     /// The operation has been called, so that what it wrote is there.
     called: bool,
 }
@@ -60,6 +63,8 @@ struct Slot {
     tensor: usize,
     /// Says how a call of TensorFlow went, and is written also when it failed.
     status: bool,
+    /// Where it is to go in shared memory.
+    shared: Option<SharedOut>,
 }
 
 /// One output after the call.
@@ -85,7 +90,7 @@ impl Call {
         payload: &mut [u8],
         session: &Session,
         resources: &Resources,
-        pool: &Arc<Pool>,
+        room: &mut Room<'_>,
     ) -> Result<()> {
         self.clear();
         let spec = table::find(header.operation.into()).ok_or_else(|| {
@@ -105,9 +110,10 @@ impl Call {
             owned: false,
         });
         for arg in args.reads() {
-            self.add_read(spec, &arg, payload, resources)?;
+            self.add_read(spec, &arg, payload, resources, room)?;
         }
-        self.add_writes(spec, args, payload, pool)?;
+        self.add_writes(spec, args, payload, room)?;
+        room.check()?;
         self.called = true;
         // SAFETY: every argument points to as many bytes as it says: into the payload,
         // the outputs or lists of `self`, none of which moves before the call is over.
@@ -134,6 +140,14 @@ impl Call {
                 builder.write_null(slot.type_);
             } else if slot.type_ == TENSOR {
                 self.add_tensor(&mut builder, slot)?;
+            } else if let Some(shared) = slot.shared.filter(|s| s.holds(arg.buf.cast())) {
+                let written = written(slot, arg.buf, arg.size, arg.owned)?;
+                if shared.deliver(written.size) {
+                    let place = shared.place;
+                    builder.write_shared(slot.type_, slot.custom_type, written.size, place);
+                } else {
+                    builder.write_bytes(slot.type_, slot.custom_type, &[]);
+                }
             } else {
                 let written = written(slot, arg.buf, arg.size, arg.owned)?;
                 // SAFETY: `written` has checked that so many bytes are there; they
@@ -204,6 +218,7 @@ impl Call {
         self.resources.clear();
         self.slots.clear();
         self.outputs = None;
+        self.copies.clear();
         self.called = false;
     }
 
@@ -234,10 +249,16 @@ impl Call {
         arg: &Arg<'_>,
         payload: &mut [u8],
         resources: &Resources,
+        room: &mut Room<'_>,
     ) -> Result<()> {
-        check(arg, payload)?;
+        let (at, length) = match arg.shared {
+            Some(shared) => room.input(spec, arg, shared, &mut self.copies)?,
+            None => place(payload, &arg.range),
+        };
+        // SAFETY: as many bytes are there; nobody writes to them before the call.
+        check(arg, unsafe { bytes(at, length) })?;
         if let Some(tensor) = &arg.tensor {
-            let (data, size) = place(payload, &arg.range);
+            let (data, size) = (at, length);
             let index = self.add_tensor_struct(tensor, data, size);
             self.read.push(tensor_arg(&mut self.tensors[index]));
             return Ok(());
@@ -260,7 +281,7 @@ impl Call {
             let last = self.ids.len() - 1;
             ((&raw mut self.ids[last]).cast(), size_of::<i64>())
         } else {
-            place(payload, &arg.range)
+            (at, length)
         };
         self.read.push(vaccel_arg {
             buf,
@@ -277,9 +298,11 @@ impl Call {
         spec: &OpSpec,
         args: &Args<'_>,
         payload: &mut [u8],
-        pool: &Arc<Pool>,
+        room: &mut Room<'_>,
     ) -> Result<()> {
-        let has_room = |arg: &Arg<'_>| !arg.is_null() && !arg.is_allocate() && !arg.has_data();
+        let has_room = |arg: &Arg<'_>| {
+            arg.shared.is_none() && !arg.is_null() && !arg.is_allocate() && !arg.has_data()
+        };
         let mut layout = Layout::new();
         for arg in args.writes().filter(has_room) {
             layout.place(arg.size as u64)?;
@@ -287,15 +310,19 @@ impl Call {
         let outputs = match layout.end() {
             0 => &mut [][..],
             total => {
-                let buffer = pool.take_zeroed(total).ok_or_else(no_memory)?;
+                let buffer = room.pool.take_zeroed(total).ok_or_else(no_memory)?;
                 &mut self.outputs.insert(buffer)[..]
             }
         };
         let (outputs, length): (*mut u8, usize) = (outputs.as_mut_ptr(), outputs.len());
         let mut layout = Layout::new();
         for arg in args.writes() {
-            check(&arg, payload)?;
-            let (data, size) = if has_room(&arg) {
+            let mut shared = None;
+            let (data, size) = if let Some(place) = arg.shared {
+                let out = room.output(spec, &arg, place, &mut self.copies)?;
+                shared = Some(out);
+                (out.data.cast(), arg.size)
+            } else if has_room(&arg) {
                 let range = layout.place(arg.size as u64)?;
                 if range.is_empty() {
                     (ptr::null_mut(), 0)
@@ -318,7 +345,14 @@ impl Call {
                     .write
                     .get(arg.index)
                     .is_some_and(|param| param.name.starts_with("status")),
+                shared,
             };
+            if arg.has_bytes() {
+                // SAFETY: as for read arguments.
+                check(&arg, unsafe { bytes(data, size) })?;
+            } else {
+                check(&arg, &[])?;
+            }
             let arg = match &arg.tensor {
                 Some(tensor) => {
                     slot.tensor = self.add_tensor_struct(tensor, data, size);
@@ -363,6 +397,12 @@ impl Call {
         let tensor = &self.tensors[slot.tensor];
         let owned = tensor.flags & TENSOR_OWNED != 0;
         let written = written(slot, tensor.data, tensor.size, owned)?;
+        if let Some(shared) = slot.shared.filter(|s| s.holds(tensor.data.cast()))
+            && shared.deliver(written.size)
+        {
+            builder.write_tensor_shared(&meta(tensor), written.size, shared.place);
+            return Ok(());
+        }
         // SAFETY: as in `reply`.
         let bytes = unsafe { slice(&written) };
         builder.write_tensor_data(&meta(tensor), bytes);
@@ -377,7 +417,7 @@ impl Drop for Call {
 }
 
 /// Refuses what must not reach an operation, whatever the operation is.
-fn check(arg: &Arg<'_>, payload: &[u8]) -> Result<()> {
+fn check(arg: &Arg<'_>, bytes: &[u8]) -> Result<()> {
     if arg.type_ == ARG_CUSTOM && arg.custom_type == CUSTOM_TENSOR {
         // Its bytes would be taken for a structure with pointers in it.
         return Err(Failure::invalid(format!(
@@ -385,7 +425,7 @@ fn check(arg: &Arg<'_>, payload: &[u8]) -> Result<()> {
             arg.index
         )));
     }
-    if arg.type_ == ARG_STRING && arg.has_data() && arg.bytes(payload).last() != Some(&0) {
+    if arg.type_ == ARG_STRING && arg.has_bytes() && bytes.last() != Some(&0) {
         return Err(Failure::invalid(format!(
             "argument {} is a string without its terminating zero",
             arg.index
@@ -429,6 +469,17 @@ fn written(slot: &Slot, data: *mut c_void, size: usize, owned: bool) -> Result<W
         data: data.cast_const().cast(),
         size: if data.is_null() { 0 } else { size },
     })
+}
+
+/// # Safety
+/// `at` is null or points at `size` bytes that stay as they are while the result is
+/// used; memory that is shared must not be looked at so.
+unsafe fn bytes<'a>(at: *mut c_void, size: usize) -> &'a [u8] {
+    if at.is_null() {
+        return &[];
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { std::slice::from_raw_parts(at.cast_const().cast(), size) }
 }
 
 /// # Safety

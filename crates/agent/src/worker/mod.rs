@@ -19,6 +19,7 @@ pub mod lead;
 pub mod options;
 pub mod resources;
 pub mod sessions;
+pub mod shared;
 pub mod upload;
 
 use std::collections::HashMap;
@@ -135,6 +136,8 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
             deadline: options.deadline,
             max_frame: options.max_frame,
             max_resources: options.max_resources,
+            max_shared: options.max_shared,
+            mode: options.mode,
             folder: options.dir.clone(),
             stuck: match options.isolation {
                 Isolation::Connection => give_up,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::log::Level;
-use crate::options::{Isolation, bytes, duration};
+use crate::options::{Isolation, bytes, bytes_or_none, duration};
 use crate::vaccel_config::{self, VaccelConfig};
 
 /// Serves connections that vaccel-agent hands over. Started by the agent, not by hand.
@@ -48,6 +48,14 @@ pub struct Options {
     /// What the resources of a connection may take.
     #[arg(long, value_name = "BYTES", default_value = "8G", value_parser = bytes)]
     pub max_resources: u64,
+
+    /// Memory that a connection may share; 0 for none.
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = bytes_or_none)]
+    pub max_shared: u64,
+
+    /// What is spent to see requests in shared memory sooner.
+    #[arg(long, value_name = "MODE", default_value_t)]
+    pub mode: vaccel_transport::shm::Mode,
 
     /// What is logged.
     #[arg(long, value_name = "LEVEL", default_value = "info")]

@@ -214,6 +214,11 @@ impl Hold {
         }
     }
 
+    /// What it takes.
+    pub fn names(&self) -> [String; 2] {
+        ["begun", "released"].map(|name| self.dir.path().join(name).to_str().unwrap().to_owned())
+    }
+
     /// Calls it; returns when it has been released, or the time is over.
     pub fn run(
         &self,

@@ -56,6 +56,9 @@ impl Drop for Lead<'_> {
 impl Connection {
     /// Called while the socket is full: waits for room, and reads if nobody does.
     pub(super) fn while_full(&self, left: Option<Duration>) -> io::Result<()> {
+        if self.writer.ring().is_some() {
+            return self.while_ring_full(left);
+        }
         let fd = self.writer.stream().as_fd();
         let mut table = self.lock();
         if table.lead {
@@ -73,6 +76,22 @@ impl Connection {
             while self.next(&mut reading.frames, &mut present, None).is_ok() {}
         }
         Ok(())
+    }
+
+    /// [`while_full`](Self::while_full) for a ring: its socket says nothing about room.
+    fn while_ring_full(&self, left: Option<Duration>) -> io::Result<()> {
+        let mut table = self.lock();
+        let leads = !table.lead;
+        table.lead = true;
+        drop(table);
+        if leads {
+            let _lead = Lead(self);
+            let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut present = Present(self.writer.stream());
+            // An error that lasts is found again by the next who reads.
+            while self.next(&mut reading.frames, &mut present, None).is_ok() {}
+        }
+        self.writer.wait_for_room(left)
     }
 
     /// Reads until the goal is reached. The caller has set `lead`; it is

@@ -6,6 +6,7 @@ use super::reply::Expected;
 use crate::error::CallError;
 use crate::fork;
 use crate::outputs::Outputs;
+use crate::shm::Block;
 use crate::table::Table;
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError};
@@ -23,6 +24,8 @@ pub struct Pending<'c> {
     pub(super) timeout: Duration,
     /// True once nothing is in flight any more.
     pub(super) over: bool,
+    /// Shared memory that the agent may use until it has answered.
+    pub(super) blocks: Vec<Arc<Block>>,
 }
 impl Pending<'_> {
     /// Waits for the reply.
@@ -84,6 +87,9 @@ impl Drop for Pending<'_> {
         let connection = self.connection;
         let mut table = connection.lock();
         let to_come = table.abandon(self.request);
+        if to_come && !self.blocks.is_empty() {
+            table.keep(self.request, std::mem::take(&mut self.blocks));
+        }
         let dead = table.dead.is_some();
         if table.waiting_for_room > 0 {
             connection.room.notify_one();

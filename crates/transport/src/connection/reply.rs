@@ -132,8 +132,9 @@ impl Connection {
         if header.kind == Kind::Pong {
             return Ok(());
         }
-        let args = Args::decode(header, meta, &Limits::for_frame(u64::MAX))
-            .map_err(|e| self.misfit(e.to_string()))?;
+        let mut limits = Limits::for_frame(u64::MAX);
+        limits.shared = self.arena().is_some();
+        let args = Args::decode(header, meta, &limits).map_err(|e| self.misfit(e.to_string()))?;
         let status = header.status();
         if status != 0 {
             let message = args.message(payload);
