@@ -36,6 +36,8 @@ impl Agent {
                 folder.path().join("agent.sock").display()
             ))
             .args(["--plugins", plugins, "--log-level", "warn"])
+            .arg("--cache")
+            .arg(folder.path().join("cache"))
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

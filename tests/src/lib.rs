@@ -4,9 +4,11 @@
 //! makes, named by `VACCEL_STAGE`: the programs and libraries that a user gets.
 
 mod agent;
+mod meter;
 mod program;
 
 pub use agent::Agent;
+pub use meter::Meter;
 pub use program::{Program, Run, Running};
 
 use anyhow::{Context, Result, bail};

@@ -59,6 +59,9 @@ enum Command {
     /// The other end of a ping-pong.
     #[command(hide = true)]
     BenchPeer(bench::PeerOptions),
+    /// A client that registers a file.
+    #[command(hide = true)]
+    BenchRegister(bench::resources::RegisterOptions),
     /// Run a program in namespaces of its own; what `demo` starts the application with.
     #[command(hide = true)]
     Sandbox(demo::sandbox::Options),
@@ -89,6 +92,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Cross(options) => cross::run(&options),
         Command::Docs(options) => docs::run(&options),
         Command::BenchPeer(options) => bench::peer(&options),
+        Command::BenchRegister(options) => bench::resources::register(&options),
         Command::Sandbox(options) => demo::sandbox::run(&options),
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use vaccel_transport::Address;
 
+use crate::cache::desk::Desk;
 use crate::listen::{self, Listener};
 use crate::options::{Isolation, Options};
 use crate::pool::{Pool, Settings};
@@ -58,8 +59,14 @@ fn run(options: Options) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let tls = Tls::new(&options, &addresses)?;
     let rundir = Rundir::create(&base)?;
+    let cache = cache(&options)?;
+    let mut recipe = recipe(&options)?;
+    if cache.is_some() {
+        recipe.arguments.push("--content".into());
+    }
     let settings = Settings {
-        recipe: recipe(&options)?,
+        recipe,
+        cache,
         isolation: options.isolation,
         idle: options.pool.into(),
     };
@@ -73,6 +80,23 @@ fn run(options: Options) -> Result<()> {
         }
         announce(listeners, ready_fd);
     })
+}
+
+/// Opens the cache. One that was asked for must be there; without the default one the
+/// agent serves all the same.
+fn cache(options: &Options) -> Result<Option<Desk>> {
+    let Some(folder) = options.cache_folder() else {
+        return Ok(None);
+    };
+    let folder = std::path::absolute(folder)?;
+    match Desk::open(&folder, options.cache_limit, options.cache_scope) {
+        Ok(desk) => Ok(Some(desk)),
+        Err(e) if options.cache.is_none() => {
+            crate::warn!("serving without a cache: {e:#}");
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Tells whoever waits that clients may come.

@@ -8,6 +8,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::cache::Hash;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -28,6 +29,71 @@ pub enum ToWorker {
     },
     /// Take no new requests, finish what runs, end.
     Drain,
+    /// What became of a [`Wanted`]; a descriptor comes along where there is one.
+    Content {
+        /// The number of the request.
+        request: u64,
+        /// The answer.
+        content: Content,
+    },
+}
+
+/// Where content is that a worker asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In the cache; the descriptor is for reading.
+    Here,
+    /// To be sent, and written to the descriptor, from this offset on.
+    Send {
+        /// Bytes that are there already.
+        offset: u64,
+    },
+    /// The cache does not keep it.
+    NotKept,
+    /// It cannot be had.
+    Failed {
+        /// An error code.
+        code: i32,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Content {
+    /// It cannot be had.
+    #[must_use]
+    pub fn failed(code: i32, reason: impl Into<String>) -> Self {
+        Self::Failed {
+            code,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// What a worker wants of the agent's cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Content, or a place to write it to.
+    Find {
+        /// The worker's number for the question.
+        request: u64,
+        /// Its BLAKE3 hash.
+        hash: Hash,
+        /// Its bytes.
+        size: u64,
+    },
+    /// To have what was written checked and kept.
+    Keep {
+        /// The worker's number for the question.
+        request: u64,
+        /// Its BLAKE3 hash.
+        hash: Hash,
+    },
+    /// Nothing more of this content.
+    Release {
+        /// Its BLAKE3 hash.
+        hash: Hash,
+    },
 }
 
 /// From a worker to the agent.
@@ -55,6 +121,13 @@ pub enum ToAgent {
         /// Why, for the log.
         reason: String,
     },
+    /// Something of the cache, for a connection.
+    Content {
+        /// The connection's number.
+        number: u64,
+        /// What.
+        wanted: Wanted,
+    },
 }
 
 impl ToWorker {
@@ -62,6 +135,30 @@ impl ToWorker {
         match self {
             Self::Connection { number, origin } => packet(1, Some(*number), origin),
             Self::Drain => packet(2, None, ""),
+            Self::Content { request, content } => {
+                let (which, value, text) = match content {
+                    Content::Here => (0, 0, ""),
+                    Content::Send { offset } => (1, *offset, ""),
+                    Content::NotKept => (2, 0, ""),
+                    // The bits of a code, not its value, and back below.
+                    Content::Failed { code, reason } => {
+                        (3, u64::from(code.cast_unsigned()), &reason[..])
+                    }
+                };
+                let fields = [&[which], &value.to_le_bytes()[..], text.as_bytes()].concat();
+                packet_of(3, Some(*request), &fields)
+            }
+        }
+    }
+
+    /// A descriptor belongs to it.
+    fn has_descriptor(&self) -> bool {
+        match self {
+            Self::Connection { .. } => true,
+            Self::Drain => false,
+            Self::Content { content, .. } => {
+                matches!(content, Content::Here | Content::Send { .. })
+            }
         }
     }
 
@@ -73,6 +170,24 @@ impl ToWorker {
                 Some(Self::Connection { number, origin })
             }
             2 if rest.is_empty() => Some(Self::Drain),
+            3 => {
+                let (request, rest) = rest.split_first_chunk::<8>()?;
+                let (which, rest) = rest.split_first()?;
+                let (value, rest) = rest.split_first_chunk::<8>()?;
+                let value = u64::from_le_bytes(*value);
+                let content = match which {
+                    0 => Content::Here,
+                    1 => Content::Send { offset: value },
+                    2 => Content::NotKept,
+                    3 => Content::Failed {
+                        code: u32::try_from(value).ok()?.cast_signed(),
+                        reason: text(rest),
+                    },
+                    _ => return None,
+                };
+                let request = u64::from_le_bytes(*request);
+                Some(Self::Content { request, content })
+            }
             _ => None,
         }
     }
@@ -85,6 +200,19 @@ impl ToAgent {
             Self::Failed { reason } => packet(2, None, reason),
             Self::Taken { number } => packet(3, Some(*number), ""),
             Self::Ended { number, reason } => packet(4, Some(*number), reason),
+            Self::Content { number, wanted } => {
+                let (kind, request, hash, size) = match wanted {
+                    Wanted::Find {
+                        request,
+                        hash,
+                        size,
+                    } => (5, *request, hash, *size),
+                    Wanted::Keep { request, hash } => (6, *request, hash, 0),
+                    Wanted::Release { hash } => (7, 0, hash, 0),
+                };
+                let fields = [&request.to_le_bytes()[..], hash, &size.to_le_bytes()].concat();
+                packet_of(kind, Some(*number), &fields)
+            }
         }
     }
 
@@ -100,17 +228,39 @@ impl ToAgent {
                 let (number, reason) = numbered(rest)?;
                 Some(Self::Ended { number, reason })
             }
+            5..=7 => {
+                let (number, rest) = rest.split_first_chunk::<8>()?;
+                let (request, rest) = rest.split_first_chunk::<8>()?;
+                let (hash, rest) = rest.split_first_chunk::<32>()?;
+                let size = u64::from_le_bytes(rest.try_into().ok()?);
+                let (request, hash) = (u64::from_le_bytes(*request), *hash);
+                let wanted = match kind {
+                    5 => Wanted::Find {
+                        request,
+                        hash,
+                        size,
+                    },
+                    6 => Wanted::Keep { request, hash },
+                    _ => Wanted::Release { hash },
+                };
+                let number = u64::from_le_bytes(*number);
+                Some(Self::Content { number, wanted })
+            }
             _ => None,
         }
     }
 }
 
 fn packet(kind: u8, number: Option<u64>, text: &str) -> Vec<u8> {
+    packet_of(kind, number, text.as_bytes())
+}
+
+fn packet_of(kind: u8, number: Option<u64>, fields: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
     if let Some(number) = number {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
-    bytes.extend_from_slice(text.as_bytes());
+    bytes.extend_from_slice(fields);
     bytes.truncate(MAX);
     bytes
 }
@@ -160,7 +310,7 @@ pub fn receive_from_agent(channel: impl AsFd) -> io::Result<Option<(ToWorker, Op
         return Ok(None);
     };
     let message = ToWorker::decode(&bytes[..length]).ok_or_else(not_a_message)?;
-    if matches!(message, ToWorker::Connection { .. }) != fd.is_some() {
+    if message.has_descriptor() != fd.is_some() {
         return Err(not_a_message());
     }
     Ok(Some((message, fd)))
@@ -285,6 +435,25 @@ mod tests {
                 reason: "no plugin".into(),
             },
             ToAgent::Taken { number: 1 },
+            ToAgent::Content {
+                number: 3,
+                wanted: Wanted::Find {
+                    request: 9,
+                    hash: [7; 32],
+                    size: 5 << 32,
+                },
+            },
+            ToAgent::Content {
+                number: 3,
+                wanted: Wanted::Keep {
+                    request: 10,
+                    hash: [8; 32],
+                },
+            },
+            ToAgent::Content {
+                number: 3,
+                wanted: Wanted::Release { hash: [9; 32] },
+            },
             ToAgent::Ended {
                 number: u64::MAX,
                 reason: "bye".into(),
@@ -295,6 +464,33 @@ mod tests {
         }
         let nothing = receive_from_worker(&agent).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn answers_about_content_come_with_their_descriptor_or_not_at_all() {
+        let (agent, worker) = pair();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for (content, fd) in [
+            (Content::Here, true),
+            (Content::Send { offset: 5 << 32 }, true),
+            (Content::NotKept, false),
+            (Content::failed(-5, "no"), false),
+        ] {
+            let message = ToWorker::Content {
+                request: 4,
+                content,
+            };
+            send_to_worker(&agent, &message, fd.then(|| file.as_fd())).unwrap();
+            let (got, with) = receive_from_agent(&worker).unwrap().unwrap();
+            assert_eq!((got, with.is_some()), (message, fd));
+        }
+        let content = Content::Here;
+        let message = ToWorker::Content {
+            request: 4,
+            content,
+        };
+        send_to_worker(&agent, &message, None).unwrap();
+        assert!(receive_from_agent(&worker).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! watches. A worker that crashes takes its own connection with it and nothing else.
 //!
 //! * [`supervisor`]: the agent's loop. [`pool`]: its workers. [`process`]: one of them.
+//! * [`cache`]: content that need not be sent again.
 //! * [`handoff`]: what the two say to each other.
 //! * [`worker`]: the other program; it serves connections as `docs/protocol.md` says.
 //!
@@ -13,6 +14,7 @@
 
 pub mod agent;
 pub mod backoff;
+pub mod cache;
 pub mod handoff;
 pub mod listen;
 pub mod log;

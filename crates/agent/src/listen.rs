@@ -19,6 +19,8 @@ pub struct Accepted {
     pub origin: String,
     /// It begins with a TLS handshake.
     pub tls: bool,
+    /// Who the client is, for what it may share with others; `None` when nobody knows.
+    pub who: Option<String>,
 }
 
 /// Listens on an address.
@@ -72,14 +74,17 @@ impl Listener {
     /// What the system says, for example that there are too many open files.
     pub fn accept(&self) -> std::io::Result<Option<Accepted>> {
         match self.0.accept() {
-            Ok(stream) => Ok(Some(Accepted {
-                origin: match stream.peer() {
-                    Ok(peer) => peer.to_string(),
-                    Err(_) => "a client that has gone".to_owned(),
-                },
-                descriptor: stream.into(),
-                tls: self.1,
-            })),
+            Ok(stream) => {
+                let peer = stream.peer().ok();
+                Ok(Some(Accepted {
+                    origin: peer
+                        .as_ref()
+                        .map_or_else(|| "a client that has gone".to_owned(), ToString::to_string),
+                    who: crate::cache::who(peer.as_ref()),
+                    descriptor: stream.into(),
+                    tls: self.1,
+                }))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e),
         }

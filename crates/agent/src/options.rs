@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use vaccel_transport::Address;
 
+use crate::cache::Scope;
 use crate::log::Level;
 use crate::vaccel_config::{self, VaccelConfig};
 
@@ -100,6 +101,22 @@ pub struct Options {
     #[arg(long, value_name = "MODE", default_value_t)]
     pub mode: vaccel_transport::shm::Mode,
 
+    /// Folder that keeps what clients have sent, so that they need not send it again;
+    /// `none` for no such folder.
+    ///
+    /// Default: /var/cache/vaccel-agent as root, else $XDG_CACHE_HOME/vaccel-agent or
+    /// ~/.cache/vaccel-agent; with --run-dir, the folder `cache` there.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+
+    /// The most that is kept there; what was used longest ago goes first.
+    #[arg(long, value_name = "BYTES", default_value = "16G", value_parser = bytes)]
+    pub cache_limit: u64,
+
+    /// Who is spared to send what has been sent before.
+    #[arg(long, value_enum, default_value_t = Scope::Peer)]
+    pub cache_scope: Scope,
+
     /// Permissions of the socket file, octal.
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     pub socket_mode: u32,
@@ -176,6 +193,26 @@ pub enum Isolation {
 }
 
 impl Options {
+    /// The folder of the cache; `None` for no cache.
+    #[must_use]
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        if let Some(folder) = &self.cache {
+            return (folder.as_os_str() != "none").then(|| folder.clone());
+        }
+        if let Some(folder) = &self.run_dir {
+            return Some(folder.join("cache"));
+        }
+        if rustix::process::geteuid().is_root() {
+            return Some("/var/cache/vaccel-agent".into());
+        }
+        let absolute = |name, below| {
+            let folder = std::env::var_os(name).map(PathBuf::from)?;
+            folder.is_absolute().then(|| folder.join(below))
+        };
+        absolute("XDG_CACHE_HOME", "vaccel-agent")
+            .or_else(|| absolute("HOME", ".cache/vaccel-agent"))
+    }
+
     /// The plugins that workers load.
     #[must_use]
     pub fn plugins(&self) -> Vec<String> {

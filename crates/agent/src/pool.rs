@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::backoff::Backoff;
-use crate::handoff::{ToAgent, ToWorker};
+use crate::cache::desk::Desk;
+use crate::handoff::{ToAgent, ToWorker, Wanted};
 use crate::options::Isolation;
 use crate::process::{Process, Recipe, describe, reap_strangers};
 use crate::rundir::Rundir;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub isolation: Isolation,
     /// How many are kept idle.
     pub idle: usize,
+    /// The cache of content, if there is one.
+    pub cache: Option<Desk>,
 }
 
 /// All workers.
@@ -73,6 +76,8 @@ pub struct Connection {
     pub number: u64,
     /// Where it comes from, for logs.
     pub origin: String,
+    /// Who the client is, for what it may share with others.
+    pub who: Option<String>,
     /// Held until the worker says that it has it: if that worker dies first, another
     /// one is given it and the client notices nothing.
     pub descriptor: Option<OwnedFd>,
@@ -202,12 +207,15 @@ impl Pool {
     /// Takes what the worker at a position says.
     pub fn hear(&mut self, i: usize) {
         let Self {
-            workers, backoff, ..
+            workers,
+            backoff,
+            settings,
+            ..
         } = self;
         let worker = &mut workers[i];
         loop {
             match worker.process.receive() {
-                Ok(Some(message)) => worker.obey(message, backoff, self.settings.isolation),
+                Ok(Some(message)) => worker.obey(message, backoff, settings),
                 Ok(None) => {
                     // It is ending; how, is seen when it has.
                     if let State::Starting(_) = worker.state {
@@ -269,6 +277,9 @@ impl Pool {
             self.backoff.failed(reason, Instant::now());
         }
         for connection in connections {
+            if let Some(cache) = &self.settings.cache {
+                cache.forget(connection.number);
+            }
             if connection.descriptor.is_some() {
                 debug!(
                     connection = connection.number,
@@ -373,7 +384,7 @@ impl Worker {
         !matches!(self.state, State::Ending(_))
     }
 
-    fn obey(&mut self, message: ToAgent, backoff: &mut Backoff, isolation: Isolation) {
+    fn obey(&mut self, message: ToAgent, backoff: &mut Backoff, settings: &Settings) {
         match message {
             ToAgent::Ready { about } => {
                 debug!("worker {} is ready: {about}", self.number);
@@ -402,9 +413,33 @@ impl Worker {
             ToAgent::Ended { number, reason } => {
                 self.connections.retain(|c| c.number != number);
                 info!(connection = number, "ended: {reason}");
-                if isolation == Isolation::Connection {
+                if let Some(cache) = &settings.cache {
+                    cache.forget(number);
+                }
+                if settings.isolation == Isolation::Connection {
                     self.end();
                 }
+            }
+            ToAgent::Content { number, wanted } => {
+                self.ask(settings.cache.as_ref(), number, wanted);
+            }
+        }
+    }
+
+    /// Passes on what it wants of the cache for a connection that it serves.
+    fn ask(&self, cache: Option<&Desk>, number: u64, wanted: Wanted) {
+        let (Some(cache), Some(connection)) =
+            (cache, self.connections.iter().find(|c| c.number == number))
+        else {
+            debug!("worker {} asks for content it may not have", self.number);
+            return;
+        };
+        match self.process.channel().try_clone_to_owned() {
+            Ok(channel) => cache.ask(number, connection.who.as_deref(), wanted, channel),
+            Err(e) => {
+                // It would wait for ever.
+                error!("worker {} cannot be answered: {e}", self.number);
+                self.process.kill();
             }
         }
     }

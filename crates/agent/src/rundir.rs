@@ -54,6 +54,18 @@ pub fn prepare(folder: &Path) -> Result<()> {
     } else {
         0o700
     };
+    prepare_with(folder, mode)
+}
+
+/// As [`prepare`], for a folder that nobody else may look into.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_private(folder: &Path) -> Result<()> {
+    prepare_with(folder, 0o700)
+}
+
+fn prepare_with(folder: &Path, mode: u32) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(mode)
@@ -63,7 +75,7 @@ pub fn prepare(folder: &Path) -> Result<()> {
         .with_context(|| format!("cannot look at {}", folder.display()))?;
     if !owner.is_dir() || owner.uid() != rustix::process::geteuid().as_raw() {
         bail!(
-            "{} is not a folder of this user; name another one with --run-dir",
+            "{} is not a folder of this user; name another one with --run-dir or --cache",
             folder.display()
         );
     }

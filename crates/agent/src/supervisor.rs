@@ -269,6 +269,7 @@ impl Supervisor {
         self.waiting.push_back(Connection {
             number,
             origin: accepted.origin,
+            who: accepted.who,
             descriptor: Some(accepted.descriptor),
         });
     }

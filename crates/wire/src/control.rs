@@ -23,6 +23,9 @@ pub const RESOURCE_DETACH: u16 = 263;
 pub const RESOURCE_SYNC: u16 = 264;
 /// Describes the agent: BUFFER of JSON.
 pub const DESCRIBE: u16 = 265;
+/// Tells how much of each blob of an arriving resource is there: INT64 resource; BUFFER of
+/// a u64 for each, where the client goes on.
+pub const RESOURCE_OFFSETS: u16 = 266;
 
 /// Adds a region of shared memory, whose descriptor has been sent beside: UINT64 size;
 /// UINT32 number of the region.
@@ -49,6 +52,7 @@ pub fn name(operation: u16) -> Option<&'static str> {
         RESOURCE_SYNC => "resource_sync",
         DESCRIBE => "describe",
         REGION_ADD => "region_add",
+        RESOURCE_OFFSETS => "resource_offsets",
         _ => return None,
     })
 }

@@ -224,7 +224,7 @@ impl<'a> Call<'_, 'a> {
             .read_scalar(head.type_)
             .read_copy(ARG_STRING, 0, head.name.to_bytes_with_nul())
             .read_scalar(head.size)
-            .read_buffer(&[]);
+            .read_copy(ARG_BUFFER, 0, head.hash);
     }
 
     /// A string.

@@ -12,6 +12,7 @@
 //! * `ops`: the C functions, one for each operation.
 
 mod call;
+mod content;
 mod describe;
 mod error;
 mod link;

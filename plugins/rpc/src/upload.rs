@@ -2,6 +2,7 @@
 //! pieces, several of them in flight.
 
 use crate::call;
+use crate::content::{self, Hash, SMALLEST};
 use crate::error;
 use crate::session::{Session, odd_number};
 use std::collections::{HashSet, VecDeque};
@@ -10,13 +11,13 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use vaccel_plugin::abi::arg::{ARG_INT64, ARG_UINT8};
-use vaccel_plugin::abi::blob::{BLOB_BUFFER, BLOB_FILE, vaccel_blob};
+use vaccel_plugin::abi::arg::{ARG_BUFFER, ARG_INT64, ARG_UINT8};
+use vaccel_plugin::abi::blob::{BLOB_BUFFER, BLOB_FILE, BLOB_MAPPED, vaccel_blob};
 use vaccel_plugin::abi::resource::{PATH_LOCAL_DIR, PATH_REMOTE_FILE, vaccel_resource};
-use vaccel_plugin::{Error, Result, bail, err};
+use vaccel_plugin::{Error, Result, bail, code, err};
 use vaccel_wire::control::{
     BlobHead, MAX_PIECE, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA, RESOURCE_DETACH,
-    ResourceData,
+    RESOURCE_OFFSETS, ResourceData,
 };
 use vaccel_wire::{FrameBuffer, check_name};
 
@@ -29,6 +30,9 @@ struct Blob<'r> {
     name: CString,
     size: u64,
     content: Content<'r>,
+    /// The file that the bytes are those of.
+    origin: Option<File>,
+    hash: Option<Hash>,
 }
 
 enum Content<'r> {
@@ -51,15 +55,34 @@ pub(crate) unsafe fn send(session: &Session, resource: *mut vaccel_resource) -> 
         );
     }
     // SAFETY: as promised by the caller.
-    let blobs = unsafe { collect(resource, path_type) }?;
+    let mut blobs = unsafe { collect(resource, path_type) }?;
     if blobs.is_empty() {
         bail!(EINVAL, "resource {id} has no data");
     }
-    let (number, complete) = begin(session, type_, path_type, &blobs)?;
+    blobs.iter_mut().for_each(Blob::find_hash);
+    let first = attempt(session, id, type_, path_type, &blobs);
+    match first {
+        // A file may have been changed without any trace in its times.
+        Err(e) if e.code() == code::EINVAL && blobs.iter().any(|blob| blob.hash.is_some()) => {
+            blobs.iter_mut().for_each(Blob::forget_hash);
+            attempt(session, id, type_, path_type, &blobs)
+        }
+        result => result,
+    }
+}
+
+fn attempt(
+    session: &Session,
+    id: i64,
+    type_: u32,
+    path_type: u32,
+    blobs: &[Blob<'_>],
+) -> Result<i64> {
+    let (number, complete) = begin(session, type_, path_type, blobs)?;
     let sent = if complete {
         Ok(())
     } else {
-        pieces(session, number, &blobs)
+        offsets(session, number, blobs).and_then(|from| pieces(session, number, blobs, &from))
     };
     let sent = sent.and_then(|()| {
         call::run(&session.link, session.number, RESOURCE_COMMIT, |call| {
@@ -91,7 +114,7 @@ fn begin(session: &Session, type_: u32, path_type: u32, blobs: &[Blob<'_>]) -> R
                 type_: blob.type_,
                 name: &blob.name,
                 size: blob.size,
-                hash: &[],
+                hash: blob.hash.as_ref().map_or(&[], |hash| &hash[..]),
             });
         }
         call.out_exact(ARG_INT64, &raw mut number);
@@ -104,13 +127,49 @@ fn begin(session: &Session, type_: u32, path_type: u32, blobs: &[Blob<'_>]) -> R
     Ok((number, complete != 0))
 }
 
-fn pieces(session: &Session, resource: i64, blobs: &[Blob<'_>]) -> Result<()> {
+/// Where the agent wants each blob to go on. Agents that keep nothing want everything.
+fn offsets(session: &Session, resource: i64, blobs: &[Blob<'_>]) -> Result<Vec<u64>> {
+    if blobs.iter().all(|blob| blob.hash.is_none()) {
+        return Ok(vec![0; blobs.len()]);
+    }
+    let mut buffer = FrameBuffer::new();
+    let mut builder = buffer.request(RESOURCE_OFFSETS);
+    builder.read_scalar(resource).write_allocate(ARG_BUFFER);
+    let mut frame = builder
+        .finish()
+        .map_err(|e| Error::new(e.code(), e.to_string()))?;
+    let mut collect = vaccel_transport::Collect::default();
+    let connection = &session.link.connection;
+    match connection.call(&mut frame, session.number, None, &mut collect) {
+        Ok(()) => {}
+        Err(e) => {
+            let e = error::call(&e);
+            if e.code() == code::ENOTSUP && connection.is_usable() {
+                return Ok(vec![0; blobs.len()]);
+            }
+            return Err(e);
+        }
+    }
+    let bytes = collect.outputs.pop().unwrap_or_default();
+    let (all, rest) = bytes.as_chunks::<8>();
+    let offsets: Vec<u64> = all.iter().map(|at| u64::from_le_bytes(*at)).collect();
+    let fits = offsets.iter().zip(blobs).all(|(at, blob)| *at <= blob.size);
+    if !rest.is_empty() || offsets.len() != blobs.len() || !fits {
+        bail!(
+            EREMOTEIO,
+            "the agent has more of the resource than there is"
+        );
+    }
+    Ok(offsets)
+}
+
+fn pieces(session: &Session, resource: i64, blobs: &[Blob<'_>], from: &[u64]) -> Result<()> {
     let connection = &session.link.connection;
     let mut flying = VecDeque::with_capacity(IN_FLIGHT);
     let mut buffer = FrameBuffer::new();
     let mut space = Vec::new();
-    for (index, blob) in (0..).zip(blobs) {
-        let mut offset = 0;
+    for ((index, blob), &from) in (0..).zip(blobs).zip(from) {
+        let mut offset = from;
         while offset < blob.size {
             let bytes = blob.piece(offset, &mut space)?;
             let mut builder = buffer.request(RESOURCE_DATA);
@@ -146,6 +205,27 @@ fn land(pending: Option<vaccel_transport::Pending<'_>>) -> Result<()> {
 }
 
 impl Blob<'_> {
+    /// Finds out the hash where it is worth it: of files, as that of memory would have to
+    /// be computed each time.
+    fn find_hash(&mut self) {
+        let file = match &self.content {
+            Content::File(file) => Some(file),
+            Content::Memory(_) => self.origin.as_ref(),
+        };
+        if let Some(file) = file.filter(|_| self.size >= SMALLEST) {
+            // Without it everything is sent, and says what is wrong with the file.
+            self.hash = content::of_file(file).ok();
+        }
+    }
+
+    fn forget_hash(&mut self) {
+        self.hash = None;
+        if let Content::File(file) = &self.content {
+            content::forget(file);
+        }
+        self.origin.iter().for_each(content::forget);
+    }
+
     /// The bytes at an offset; at most a piece.
     fn piece<'s>(&'s self, offset: u64, space: &'s mut Vec<u8>) -> Result<&'s [u8]> {
         let left = self.size - offset;
@@ -193,6 +273,8 @@ unsafe fn collect<'r>(resource: *mut vaccel_resource, path_type: u32) -> Result<
         // SAFETY: as above.
         let (type_, content, size) = unsafe { content(blob) }?;
         // SAFETY: as above.
+        let origin = unsafe { origin(blob, &content, size) };
+        // SAFETY: as above.
         let name = unsafe { name(blob, folder, index) };
         let name = if names.contains(&name) {
             // Files of one name from several folders.
@@ -207,6 +289,8 @@ unsafe fn collect<'r>(resource: *mut vaccel_resource, path_type: u32) -> Result<
             name: CString::new(name).map_err(|_| err!(EINVAL, "a file name has a zero"))?,
             size,
             content,
+            origin,
+            hash: None,
         });
     }
     Ok(blobs)
@@ -289,4 +373,18 @@ unsafe fn content<'r>(blob: &vaccel_blob) -> Result<(u32, Content<'r>, u64)> {
     let (file, size) =
         open().map_err(|e| Error::from(e).context(format!("cannot read {}", path.display())))?;
     Ok((type_, Content::File(file), size))
+}
+
+/// The file that a blob in memory was mapped from.
+///
+/// # Safety
+/// `blob` is live.
+unsafe fn origin(blob: &vaccel_blob, content: &Content<'_>, size: u64) -> Option<File> {
+    if blob.type_ != BLOB_MAPPED || !matches!(content, Content::Memory(_)) || size < SMALLEST {
+        return None;
+    }
+    // SAFETY: as promised by the caller.
+    let file = File::open(unsafe { path(blob.path) }?).ok()?;
+    let meta = file.metadata().ok()?;
+    (meta.is_file() && meta.len() == size).then_some(file)
 }

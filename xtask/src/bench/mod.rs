@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod pingpong;
+pub(crate) mod resources;
 mod sample;
 mod transport;
 
@@ -134,6 +135,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if wanted(Suite::Transport) {
         figures.extend(transport::run(&prefix)?);
+        figures.extend(resources::run(&prefix)?);
     }
     print(&figures);
     if let Some(path) = &options.json {

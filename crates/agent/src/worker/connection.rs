@@ -16,6 +16,7 @@ use vaccel_wire::{
     FEATURE_SHARED_MEMORY, Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, WireError,
 };
 
+use super::content::Contents;
 use super::control;
 use super::failure::{Failure, Result};
 use super::flights::{Begun, Flights};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub mode: shm::Mode,
     /// Folder for uploads.
     pub folder: PathBuf,
+    /// What the agent keeps.
+    pub contents: Option<Arc<Contents>>,
     /// Called when the client has gone and an operation does not end. It may return.
     pub stuck: fn(connection: u64),
 }
@@ -163,7 +166,11 @@ impl Connection {
             limits,
             client_takes,
             sessions: Sessions::default(),
-            resources: Resources::new(folder, settings.max_resources),
+            resources: Resources::new(
+                folder,
+                settings.max_resources,
+                settings.contents.as_ref().map(|all| all.desk(number)),
+            ),
             memory,
             lead: Lead::new(settings.max_in_flight.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),

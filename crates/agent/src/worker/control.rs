@@ -4,7 +4,8 @@ use vaccel_abi::arg::ARG_BUFFER;
 use vaccel_abi::error::{EINVAL, ENOTSUP};
 use vaccel_wire::control::{
     DESCRIBE, REGION_ADD, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA,
-    RESOURCE_DETACH, RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE, SESSION_OPEN,
+    RESOURCE_DETACH, RESOURCE_OFFSETS, RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE,
+    SESSION_OPEN,
     SESSION_UPDATE, only,
 };
 use vaccel_wire::{ArgReader, Args, Frame, FrameBuffer, Header};
@@ -53,9 +54,16 @@ pub fn run<'b>(
         RESOURCE_BEGIN => {
             sessions.get(number)?;
             let begin = ResourceBegin::decode(args, payload)?;
-            let resource = resources.begin(number, &begin)?;
-            // Nothing is kept from one connection to the next: all must be sent.
-            builder.write_scalar(resource).write_scalar(0u8);
+            let (resource, complete) = resources.begin(number, &begin)?;
+            builder
+                .write_scalar(resource)
+                .write_scalar(u8::from(complete));
+        }
+        RESOURCE_OFFSETS => {
+            sessions.get(number)?;
+            let offsets = resources.offsets(only(args, payload)?)?;
+            let bytes: Vec<u8> = offsets.into_iter().flat_map(u64::to_le_bytes).collect();
+            builder.write_copy(ARG_BUFFER, 0, &bytes);
         }
         RESOURCE_DATA => {
             sessions.get(number)?;

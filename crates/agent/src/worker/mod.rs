@@ -7,9 +7,11 @@
 //!
 //! * [`jail`]: what the process gives up first.
 //! * [`connection`]: one connection. [`lead`]: which of its threads reads.
+//! * [`content`]: what the agent keeps.
 //! * [`control`]: sessions and resources. [`generic`]: operations of the library.
 
 pub mod connection;
+pub mod content;
 pub mod control;
 pub mod failure;
 pub mod flights;
@@ -37,6 +39,7 @@ use crate::log;
 use crate::options::Isolation;
 use crate::{debug, error};
 use connection::{Connection, Settings};
+use content::Contents;
 use options::Options;
 
 /// Exit code of a worker that could not start.
@@ -105,6 +108,7 @@ fn start_library(options: &Options) -> Result<String> {
 /// What the threads of a worker share.
 struct Shared {
     channel: OwnedFd,
+    contents: Option<Arc<Contents>>,
     settings: Settings,
     /// Those that have not ended.
     connections: Mutex<HashMap<u64, Open>>,
@@ -129,9 +133,18 @@ impl Shared {
 }
 
 fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
+    let contents = match options.content {
+        true => {
+            let channel = channel.try_clone().context("cannot ask the agent")?;
+            Some(Arc::new(Contents::new(channel)))
+        }
+        false => None,
+    };
     let shared = Arc::new(Shared {
         channel,
+        contents: contents.clone(),
         settings: Settings {
+            contents,
             max_in_flight: options.max_in_flight,
             deadline: options.deadline,
             max_frame: options.max_frame,
@@ -183,8 +196,16 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
                 running += 1;
             }
             Some((ToWorker::Connection { .. }, None)) => {}
+            Some((ToWorker::Content { request, content }, file)) => {
+                if let Some(contents) = &shared.contents {
+                    contents.hear(request, content, file);
+                }
+            }
             // Without an agent there is nobody to serve for.
-            Some((ToWorker::Drain, _)) | None => {
+            gone_or_drain @ (Some((ToWorker::Drain, _)) | None) => {
+                if let (None, Some(contents)) = (gone_or_drain, &shared.contents) {
+                    contents.close();
+                }
                 draining = true;
                 for open in shared.lock().values() {
                     match &open.connection {

@@ -57,6 +57,10 @@ pub struct Options {
     #[arg(long, value_name = "MODE", default_value_t)]
     pub mode: vaccel_transport::shm::Mode,
 
+    /// The agent keeps content.
+    #[arg(long)]
+    pub content: bool,
+
     /// What is logged.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: Level,

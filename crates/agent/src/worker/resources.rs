@@ -9,6 +9,7 @@ use vaccel::{Resource, Session};
 use vaccel_abi::error::{EBUSY, ENOENT, ENOSPC, EPERM, EUSERS};
 use vaccel_wire::control::ResourceBegin;
 
+use super::content::Desk;
 use super::failure::{Failure, Result};
 use super::upload::{Folder, Upload};
 
@@ -25,6 +26,8 @@ pub struct Resources {
     folder: PathBuf,
     next_folder: AtomicU64,
     used: Arc<Quota>,
+    /// What the agent keeps.
+    desk: Option<Desk>,
 }
 
 /// Bytes that the resources of a connection may take.
@@ -99,7 +102,7 @@ impl Resources {
     /// No resources; files go to `folder`, and take no more than `limit` bytes
     /// together with memory.
     #[must_use]
-    pub fn new(folder: PathBuf, limit: u64) -> Self {
+    pub fn new(folder: PathBuf, limit: u64, desk: Option<Desk>) -> Self {
         Self {
             known: Mutex::default(),
             folder,
@@ -108,6 +111,7 @@ impl Resources {
                 used: AtomicU64::new(0),
                 limit,
             }),
+            desk,
         }
     }
 
@@ -117,12 +121,12 @@ impl Resources {
         &self.folder
     }
 
-    /// Begins a resource and returns its number.
+    /// Begins a resource and returns its number, and whether nothing need be sent.
     ///
     /// # Errors
     /// What [`Upload::begin`] returns; `ENOSPC` when it is too large; `EUSERS`
     /// when there are too many.
-    pub fn begin(&self, session: i64, begin: &ResourceBegin<'_, '_>) -> Result<i64> {
+    pub fn begin(&self, session: i64, begin: &ResourceBegin<'_, '_>) -> Result<(i64, bool)> {
         let too_many = || Failure::new(EUSERS, format!("a connection may have {MAX} resources"));
         if self.lock().len() >= MAX {
             return Err(too_many());
@@ -132,7 +136,12 @@ impl Resources {
             .fold(0u64, |sum, blob| sum.saturating_add(blob.size));
         let share = Share::take(&self.used, bytes)?;
         let number = self.next_folder.fetch_add(1, Ordering::Relaxed);
-        let upload = Upload::begin(begin, &self.folder.join(format!("resource.{number}")))?;
+        let upload = Upload::begin(
+            begin,
+            &self.folder.join(format!("resource.{number}")),
+            self.desk.as_ref(),
+        )?;
+        let complete = upload.is_complete();
         let entry = Arc::new(Entry {
             resource: OnceLock::new(),
             state: Mutex::new(State {
@@ -148,7 +157,18 @@ impl Resources {
             return Err(too_many());
         }
         known.insert(id, entry);
-        Ok(id)
+        Ok((id, complete))
+    }
+
+    /// How many bytes of each blob of a resource that is arriving are there.
+    ///
+    /// # Errors
+    /// `ENOENT` for an unknown number; `EINVAL` when it is complete.
+    pub fn offsets(&self, id: i64) -> Result<Vec<u64>> {
+        let entry = self.get(id)?;
+        let state = entry.lock();
+        let upload = state.upload.as_ref().ok_or_else(|| complete(id))?;
+        Ok(upload.offsets().collect())
     }
 
     /// Adds a piece to a resource that is arriving.

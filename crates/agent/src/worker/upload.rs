@@ -6,10 +6,10 @@ use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+use rustix::fs::{Mode, OFlags, mkdirat, open, openat, symlinkat};
 use vaccel::{Resource, ResourceType};
 use vaccel_abi::blob::{BLOB_BUFFER, BLOB_FILE, BLOB_MAPPED};
 use vaccel_abi::error::{EINVAL, ENOTSUP};
@@ -17,25 +17,32 @@ use vaccel_abi::resource::{PATH_LOCAL_DIR, PATH_REMOTE_FILE};
 use vaccel_wire::check_name;
 use vaccel_wire::control::ResourceBegin;
 
+use super::content::{Desk, Found, Held, SMALLEST, Sending};
 use super::failure::{Failure, Result};
+use crate::cache::Hash;
 
 /// Files and buffers of one resource.
 const MAX_BLOBS: usize = 4096;
 
 /// A folder that is removed, with what is in it, when it goes.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    /// Content of the cache that links in it lead to.
+    held: Vec<Held>,
+}
 
 impl Folder {
     fn create(path: PathBuf) -> Result<Self> {
         DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        let held = Vec::new();
+        Ok(Self { path, held })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        crate::rundir::remove(&self.0);
+        crate::rundir::remove(&self.path);
     }
 }
 
@@ -66,6 +73,10 @@ enum Place {
         exists: bool,
     },
     Memory(Vec<u8>),
+    /// On its way into the cache.
+    Sending(Sending),
+    /// In the cache.
+    Here(Held),
 }
 
 impl Upload {
@@ -74,7 +85,13 @@ impl Upload {
     /// # Errors
     /// `EINVAL` for types and names that do not exist or clash; `ENOTSUP` for a
     /// resource that the agent would have to download.
-    pub fn begin(begin: &ResourceBegin<'_, '_>, folder: &Path) -> Result<Self> {
+    ///
+    /// Content that the agent keeps need not be sent.
+    pub fn begin(
+        begin: &ResourceBegin<'_, '_>,
+        folder: &Path,
+        desk: Option<&Desk>,
+    ) -> Result<Self> {
         let kind = ResourceType::from_raw(begin.type_)
             .ok_or_else(|| Failure::invalid(format!("{} is no type of resource", begin.type_)))?;
         if begin.path_type == PATH_REMOTE_FILE {
@@ -121,9 +138,14 @@ impl Upload {
             .count();
         let as_files = files > 0 || begin.path_type == PATH_LOCAL_DIR;
         if as_files {
-            blobs
-                .iter_mut()
-                .for_each(|blob| blob.place = Place::File { exists: false });
+            for (blob, head) in blobs.iter_mut().zip(begin.blobs()) {
+                blob.place = Place::File { exists: false };
+                if let Some(desk) = desk.filter(|_| blob.size >= SMALLEST)
+                    && let Ok(hash) = head.hash.try_into()
+                {
+                    blob.look_up(desk, hash)?;
+                }
+            }
         }
         Ok(Self {
             kind,
@@ -142,6 +164,17 @@ impl Upload {
         self.blobs
             .iter()
             .fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// How many bytes of each blob are there.
+    pub fn offsets(&self) -> impl Iterator<Item = u64> {
+        self.blobs.iter().map(|blob| blob.written)
+    }
+
+    /// True when nothing need be sent.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.blobs.iter().all(|blob| blob.written == blob.size)
     }
 
     /// Adds a piece.
@@ -186,6 +219,8 @@ impl Upload {
                 file.write_all(bytes)?;
                 self.open = Some((index, file));
             }
+            Place::Sending(sending) => sending.file.write_all_at(bytes, offset)?,
+            Place::Here(_) => {}
         }
         blob.written = end;
         Ok(())
@@ -205,29 +240,43 @@ impl Upload {
                 )));
             }
         }
-        let Some(folder) = &self.folder else {
+        let Some(mut folder) = self.folder.take() else {
             return Ok((self.finish_in_memory()?, None));
         };
-        // Empty files may have had no piece.
-        for blob in &self.blobs {
-            if let Place::File { exists: false } = blob.place {
-                open_file(self.folder.as_ref(), &blob.name, false)?;
-            }
+        for blob in &mut self.blobs {
+            let none = Place::File { exists: true };
+            let held = match std::mem::replace(&mut blob.place, none) {
+                Place::Sending(sending) => sending.keep().map_err(|failure| Failure {
+                    message: format!("{:?}: {failure}", blob.name),
+                    ..failure
+                })?,
+                Place::Here(held) => held,
+                // Empty files may have had no piece.
+                Place::File { exists: false } => {
+                    open_file(Some(&folder), &blob.name, false)?;
+                    continue;
+                }
+                Place::File { exists: true } | Place::Memory(_) => continue,
+            };
+            // The file itself, not a copy; it cannot be written to.
+            let (at, last) = parent(&folder, &blob.name)?;
+            symlinkat(held.path(), &at, last).map_err(|e| clash(&blob.name, e))?;
+            folder.held.push(held);
         }
         let path = |blob: &Blob| {
             folder
-                .0
+                .path
                 .join(std::ffi::OsStr::from_bytes(blob.name.to_bytes()))
         };
         let resource = if self.path_type == PATH_LOCAL_DIR {
-            Resource::open(&folder.0, self.kind)?
+            Resource::open(&folder.path, self.kind)?
         } else if let [only] = &self.blobs[..] {
             Resource::open(path(only), self.kind)?
         } else {
             let paths: Vec<PathBuf> = self.blobs.iter().map(path).collect();
             Resource::open_all(&paths, self.kind)?
         };
-        Ok((resource, self.folder))
+        Ok((resource, Some(folder)))
     }
 
     fn finish_in_memory(self) -> Result<Resource> {
@@ -248,14 +297,43 @@ impl Upload {
     }
 }
 
+impl Blob {
+    /// Asks the agent whether it has the content.
+    fn look_up(&mut self, desk: &Desk, hash: &Hash) -> Result<()> {
+        match desk.find(hash, self.size)? {
+            Found::Here(held) => {
+                self.written = self.size;
+                self.place = Place::Here(held);
+            }
+            Found::Send(sending) => {
+                self.written = sending.offset;
+                self.place = Place::Sending(sending);
+            }
+            Found::NotKept => {}
+        }
+        Ok(())
+    }
+}
+
 /// Opens a file below a folder for writing, and makes the folders on the way.
+fn open_file(folder: Option<&Folder>, name: &CStr, exists: bool) -> Result<File> {
+    let folder = folder.ok_or_else(|| Failure::invalid("the resource has no files"))?;
+    let (at, last) = parent(folder, name)?;
+    let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::APPEND;
+    if !exists {
+        flags |= OFlags::CREATE | OFlags::EXCL;
+    }
+    let file = openat(&at, last, flags, Mode::RUSR | Mode::WUSR).map_err(|e| clash(name, e))?;
+    Ok(file.into())
+}
+
+/// The folder of a file below a folder, made where it is not there, and the file's own name.
 ///
 /// Every step is taken from the folder before it and follows no link, so that the
 /// result lies below the folder whatever has been put there meanwhile.
-fn open_file(folder: Option<&Folder>, name: &CStr, exists: bool) -> Result<File> {
-    let folder = folder.ok_or_else(|| Failure::invalid("the resource has no files"))?;
+fn parent<'n>(folder: &Folder, name: &'n CStr) -> Result<(OwnedFd, &'n [u8])> {
     let step = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let mut at: OwnedFd = open(&folder.0, step, Mode::empty()).map_err(std::io::Error::from)?;
+    let mut at: OwnedFd = open(&folder.path, step, Mode::empty()).map_err(std::io::Error::from)?;
     let mut parts: Vec<&[u8]> = name.to_bytes().split(|&b| b == b'/').collect();
     let last = parts.pop().unwrap_or_default();
     for part in parts {
@@ -265,12 +343,7 @@ fn open_file(folder: Option<&Folder>, name: &CStr, exists: bool) -> Result<File>
         }
         at = openat(&at, part, step, Mode::empty()).map_err(|e| clash(name, e))?;
     }
-    let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::APPEND;
-    if !exists {
-        flags |= OFlags::CREATE | OFlags::EXCL;
-    }
-    let file = openat(&at, last, flags, Mode::RUSR | Mode::WUSR).map_err(|e| clash(name, e))?;
-    Ok(file.into())
+    Ok((at, last))
 }
 
 fn clash(name: &CStr, e: rustix::io::Errno) -> Failure {

@@ -83,7 +83,11 @@ impl Agent {
 
     /// One more in the folder of this one, which has ended.
     pub fn start_again(&self) -> Self {
-        Self::start_in(Arc::clone(&self.dir), "noop,exec", &[], &[])
+        self.start_again_with(&[])
+    }
+
+    pub fn start_again_with(&self, arguments: &[&str]) -> Self {
+        Self::start_in(Arc::clone(&self.dir), "noop,exec", &[], arguments)
     }
 
     fn start_in(
@@ -202,7 +206,8 @@ impl Agent {
         let Ok(agents) = std::fs::read_dir(self.dir.path().join("run")) else {
             return found;
         };
-        for agent in agents.flatten() {
+        let ours = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"agent.");
+        for agent in agents.flatten().filter(|entry| ours(&entry.file_name())) {
             let Ok(inside) = std::fs::read_dir(agent.path()) else {
                 continue;
             };
