@@ -187,7 +187,10 @@ fn serve(acceptor: &Acceptor, client: Accepted, loop_: &Sender<Accepted>, counte
         Err(e) => error!("certificates stay as they were: {e}"),
     }
     let Accepted {
-        descriptor, origin, ..
+        descriptor,
+        origin,
+        who,
+        ..
     } = client;
     let accepted = Stream::from_fd(descriptor)
         .map_err(|e| e.to_string())
@@ -207,6 +210,8 @@ fn serve(acceptor: &Acceptor, client: Accepted, loop_: &Sender<Accepted>, counte
     let arrived = Accepted {
         descriptor: accepted.plain,
         origin: format!("{origin} by TLS"),
+        // Not those who come from there without a certificate.
+        who: who.map(|who| format!("{who} by TLS")),
         tls: false,
     };
     if loop_.send(arrived).is_err() {
