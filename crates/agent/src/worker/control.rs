@@ -5,8 +5,7 @@ use vaccel_abi::error::{EINVAL, ENOTSUP};
 use vaccel_wire::control::{
     DESCRIBE, REGION_ADD, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA,
     RESOURCE_DETACH, RESOURCE_OFFSETS, RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE,
-    SESSION_OPEN,
-    SESSION_UPDATE, only,
+    SESSION_OPEN, SESSION_UPDATE, only,
 };
 use vaccel_wire::{ArgReader, Args, Frame, FrameBuffer, Header};
 
