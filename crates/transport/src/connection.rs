@@ -20,6 +20,7 @@
 
 mod lead;
 mod pending;
+mod probe;
 mod reply;
 mod shared;
 

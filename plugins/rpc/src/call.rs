@@ -1,9 +1,9 @@
 //! One call: C arguments in, a request out, and the reply into C memory.
 
 use crate::error;
+use crate::held::Held;
 use crate::link::{self, Link};
 use crate::outputs::{OutputList, What};
-use crate::session::Session;
 use crate::{NAME, outputs};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
@@ -12,6 +12,7 @@ use vaccel_plugin::abi::CResult;
 use vaccel_plugin::abi::arg::{
     ARG_BUFFER, ARG_CUSTOM, ARG_STRING, ArgType, CUSTOM_TENSOR, vaccel_arg,
 };
+use vaccel_plugin::abi::error::{EREMOTEIO, ESESS};
 use vaccel_plugin::abi::model::vaccel_tensor;
 use vaccel_plugin::abi::resource::vaccel_resource;
 use vaccel_plugin::abi::session::vaccel_session;
@@ -20,6 +21,9 @@ use vaccel_plugin::{Error, Result, bail};
 use vaccel_transport::shm::{Block, Lent};
 use vaccel_wire::control::BlobHead;
 use vaccel_wire::{FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
+
+/// How often a call looks for another connection before anything of it was sent.
+const UNSENT: u32 = 3;
 
 /// What a thread keeps from one call to the next, so that small calls allocate
 /// nothing.
@@ -48,14 +52,40 @@ pub(crate) fn op(
     name: &'static str,
     session: *mut vaccel_session,
     code: u32,
-    build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
+    build: impl for<'b, 'a> FnMut(&mut Call<'b, 'a>) -> Result<()>,
 ) -> CResult {
-    guard(NAME, name, || {
-        // SAFETY: the library passes live sessions.
-        let session = unsafe { Session::of(session) }?;
+    guard(NAME, name, || run_on(session, code, build))
+}
+
+/// Runs an operation on a session; again, when the connection had broken before it
+/// could be sent, or broke meanwhile and the settings allow it.
+pub(crate) fn run_on(
+    session: *mut vaccel_session,
+    code: u32,
+    mut build: impl for<'b, 'a> FnMut(&mut Call<'b, 'a>) -> Result<()>,
+) -> Result<()> {
+    // SAFETY: the library passes live sessions.
+    let held = unsafe { Held::of(session) }?;
+    let mut unsent = 0;
+    let mut broken = 0;
+    loop {
+        // SAFETY: as above.
+        let session = unsafe { held.live(session) }?;
         // Codes of operations are below 256.
-        run(&session.link, session.number, code as u16, build)
-    })
+        let result = run(&session.link, session.number, code as u16, &mut build);
+        let Err(error) = result else {
+            return Ok(());
+        };
+        if session.link.connection.is_usable() || held.is_foreign() {
+            return Err(error);
+        }
+        match error.code() {
+            // The request has never left.
+            ESESS if unsent < UNSENT => unsent += 1,
+            EREMOTEIO if broken < link::settings()?.retry.times(code) => broken += 1,
+            _ => return Err(error),
+        }
+    }
 }
 
 /// Runs any operation.

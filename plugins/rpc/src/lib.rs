@@ -1,11 +1,13 @@
 //! The rpc plugin: carries every operation to an agent and its outputs back.
 //!
 //! One connection serves the whole process. It is made when the first session
-//! is opened, and made anew for later sessions once it is lost. The README has
-//! the environment variables.
+//! is opened, and made anew once it is lost; sessions then get back what they had.
+//! The README has the environment variables.
 //!
 //! * `settings`: what the environment says.
 //! * `link`: the connection, and what lives on it.
+//! * `held`: what a session has at the agent, and how it gets it back; `retry`: calls
+//!   that are made again.
 //! * `session`, `resource`, `upload`: what the library tells a transport.
 //! * `call`, `outputs`: one operation, from C arguments to a request and
 //!   from its reply to the caller's memory.
@@ -15,10 +17,12 @@ mod call;
 mod content;
 mod describe;
 mod error;
+mod held;
 mod link;
 mod ops;
 mod outputs;
 mod resource;
+mod retry;
 mod session;
 mod settings;
 mod tensors;

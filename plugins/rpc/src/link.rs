@@ -3,14 +3,18 @@
 use crate::error;
 use crate::settings::{Settings, program};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use vaccel_plugin::abi::error::{EREMOTEIO, EUSERS};
 use vaccel_plugin::{Result, err};
-use vaccel_transport::{Connection, fork};
+use vaccel_transport::{ConnectError, Connection, fork};
 
 /// A failure to connect counts for so long for those who ask meanwhile.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// A connection unused for so many milliseconds is looked at before it is used.
+const IDLE: u64 = 10;
 
 /// First and longest wait between attempts to reach an agent that was there.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
@@ -19,6 +23,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) connection: Connection,
+    /// When it was last used, in milliseconds of a coarse clock.
+    used: AtomicU64,
     resources: Mutex<HashMap<i64, Arc<Remote>>>,
 }
 
@@ -36,8 +42,20 @@ impl Link {
     fn new(connection: Connection) -> Self {
         Self {
             connection,
+            used: AtomicU64::new(coarse_millis()),
             resources: Mutex::default(),
         }
+    }
+
+    /// False when the agent has gone, also when that happened while nothing was
+    /// asked of it: a connection that was idle is looked at.
+    pub(crate) fn is_there(&self) -> bool {
+        if !self.connection.is_usable() {
+            return false;
+        }
+        let now = coarse_millis();
+        let before = self.used.swap(now, Ordering::Relaxed);
+        now.saturating_sub(before) <= IDLE || self.connection.probe()
     }
 
     /// What the agent knows of the resource with this number here. Entries stay
@@ -70,6 +88,27 @@ impl Remote {
             self.number.store(0, Ordering::Release);
         }
     }
+}
+
+/// Milliseconds of a clock that is cheap to read.
+fn coarse_millis() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a live structure. The clock is there since Linux 2.6.32.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    // Since the machine started: not negative.
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+/// A wait that differs from client to client, so that a restarted agent does not
+/// meet all of them at once: between half and all of it.
+fn jittered(pause: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library's keys are random.
+    let random = RandomState::new().hash_one(fork::epoch()) % 1024;
+    pause / 2 + pause.mul_f64(random as f64 / 2048.0)
 }
 
 /// The state of one process.
@@ -161,7 +200,7 @@ pub(crate) fn settings() -> Result<&'static Settings> {
 /// The connection: the one there is, or a new one.
 ///
 /// An agent that has been there before may be starting again: it is tried
-/// until the connect timeout is over, with growing waits. One that has never
+/// until the connect timeout or the time of a call is over, with growing waits. One that has never
 /// been there is tried once.
 pub(crate) fn get() -> Result<Arc<Link>> {
     let state = state();
@@ -178,7 +217,8 @@ pub(crate) fn get() -> Result<Arc<Link>> {
     {
         return Err(error.clone());
     }
-    let until = Instant::now() + settings.options.connect_timeout;
+    let time = settings.options.connect_timeout;
+    let until = Instant::now() + time.min(settings.options.timeout);
     let mut pause = BACKOFF.0;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -195,13 +235,16 @@ pub(crate) fn get() -> Result<Arc<Link>> {
             }
             Err(error) => error,
         };
-        let refused = matches!(error, vaccel_transport::ConnectError::Refused { .. });
+        // An agent whose workers have just died, or that has too much to do, may
+        // think otherwise later.
+        let refused = matches!(&error, ConnectError::Refused { status, .. }
+            if ![EREMOTEIO, EUSERS].contains(status));
         if !slot.connected || refused || left < pause {
             let error = error::connect(&error);
             slot.failed = Some((Instant::now(), error.clone()));
             return Err(error);
         }
-        std::thread::sleep(pause);
+        std::thread::sleep(jittered(pause));
         pause = (pause * 2).min(BACKOFF.1);
     }
 }

@@ -2,6 +2,7 @@
 //! sessions as need them.
 
 use crate::call;
+use crate::held::Held;
 use crate::link::{self, lock};
 use crate::session::Session;
 use crate::{NAME, upload};
@@ -21,12 +22,12 @@ use vaccel_wire::control::{RESOURCE_ATTACH, RESOURCE_DETACH, RESOURCE_SYNC};
 unsafe fn both<'a>(
     resource: *mut vaccel_resource,
     session: *mut vaccel_session,
-) -> Result<(i64, &'a Session)> {
+) -> Result<(i64, &'a Held)> {
     if resource.is_null() {
         bail!(EINVAL, "the resource is null");
     }
     // SAFETY: as promised by the caller.
-    unsafe { Ok(((&raw const (*resource).id).read(), Session::of(session)?)) }
+    unsafe { Ok(((&raw const (*resource).id).read(), Held::of(session)?)) }
 }
 
 /// Sends a resource to the session's agent unless it has it, and registers it
@@ -37,30 +38,45 @@ pub(crate) unsafe extern "C" fn register(
 ) -> CResult {
     guard(NAME, "resource", || {
         // SAFETY: the library passes live structures.
-        let (id, session) = unsafe { both(resource, session) }?;
-        let remote = session.link.remote(id);
-        // Two threads must not send the same resource; others are not held up.
-        let mut sessions = lock(&remote.sessions);
-        if !sessions.contains(&session.number) {
-            let known = remote.number.load(Ordering::Acquire);
-            let attached = if known > 0 {
-                attach(session, known)?
-            } else {
-                false
-            };
-            if !attached {
-                // SAFETY: the library passes live resources.
-                let number = unsafe { upload::send(session, resource) }?;
-                remote.number.store(number, Ordering::Release);
-                sessions.clear();
-            }
-            sessions.push(session.number);
-        }
-        let number = remote.number.load(Ordering::Acquire);
-        // SAFETY: the library's structure.
-        unsafe { (&raw mut (*resource).remote_id).write(number) };
+        let (id, held) = unsafe { both(resource, session) }?;
+        // SAFETY: as above.
+        unsafe { send(&*held.live(session)?, id, resource) }?;
+        held.keep(id, resource);
         Ok(())
     })
+}
+
+/// Sends a resource to the agent unless it has it, and registers it with the session.
+///
+/// # Safety
+/// `resource` is live.
+pub(crate) unsafe fn send(
+    session: &Session,
+    id: i64,
+    resource: *mut vaccel_resource,
+) -> Result<()> {
+    let remote = session.link.remote(id);
+    // Two threads must not send the same resource; others are not held up.
+    let mut sessions = lock(&remote.sessions);
+    if !sessions.contains(&session.number) {
+        let known = remote.number.load(Ordering::Acquire);
+        let attached = if known > 0 {
+            attach(session, known)?
+        } else {
+            false
+        };
+        if !attached {
+            // SAFETY: as promised by the caller.
+            let number = unsafe { upload::send(session, resource) }?;
+            remote.number.store(number, Ordering::Release);
+            sessions.clear();
+        }
+        sessions.push(session.number);
+    }
+    let number = remote.number.load(Ordering::Acquire);
+    // SAFETY: the library's structure.
+    unsafe { (&raw mut (*resource).remote_id).write(number) };
+    Ok(())
 }
 
 /// Registers a resource that the agent has; false when it has it no more.
@@ -83,11 +99,15 @@ pub(crate) unsafe extern "C" fn unregister(
 ) -> CResult {
     guard(NAME, "resource", || {
         // SAFETY: the library passes live structures.
-        let (id, session) = unsafe { both(resource, session) }?;
-        if !session.link.connection.is_usable() {
-            // It went with the connection, or is the parent's.
+        let (id, held) = unsafe { both(resource, session) }?;
+        if held.is_foreign() {
             return Ok(());
         }
+        held.forget(id);
+        // Else it went with the connection.
+        let Some(session) = held.now() else {
+            return Ok(());
+        };
         let remote = session.link.remote(id);
         let mut sessions = lock(&remote.sessions);
         if !sessions.contains(&session.number) {
@@ -114,7 +134,9 @@ pub(crate) unsafe extern "C" fn sync(
 ) -> CResult {
     guard(NAME, "resource", || {
         // SAFETY: the library passes live structures.
-        let (id, session) = unsafe { both(resource, session) }?;
+        let (id, held) = unsafe { both(resource, session) }?;
+        // SAFETY: as above.
+        let session = unsafe { held.live(session) }?;
         let number = session
             .link
             .number(id)

@@ -1,6 +1,7 @@
 //! Sessions: each has one of the agent's.
 
 use crate::call;
+use crate::held::Held;
 use crate::link::{self, Link};
 use crate::{NAME, error};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result, bail, err};
 use vaccel_wire::control::{SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE};
 
-/// What the plugin keeps of a session, in its `priv`.
+/// A session of the agent's, on one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) link: Arc<Link>,
@@ -21,20 +22,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// The plugin's part of a session.
-    ///
-    /// # Safety
-    /// `session` is null or a session that was opened and not yet released.
-    pub(crate) unsafe fn of<'a>(session: *mut vaccel_session) -> Result<&'a Self> {
-        if session.is_null() {
-            bail!(EINVAL, "the session is null");
-        }
-        // SAFETY: a live session; its `priv` was set by `init` or is null.
-        unsafe { (&raw const (*session).priv_).read().cast::<Self>().as_ref() }
-            .ok_or_else(|| err!(ESESS, "the session has no connection to an agent"))
-    }
-
-    fn open(flags: u32) -> Result<Self> {
+    pub(crate) fn open(flags: u32) -> Result<Self> {
         let link = link::get()?;
         match Self::open_on(&link, flags) {
             // The agent went away while nothing was asked of it: once more.
@@ -87,7 +75,8 @@ pub(crate) unsafe extern "C" fn init(session: *mut vaccel_session, flags: u32) -
         // SAFETY: the caller's structure, which may hold anything before.
         unsafe {
             (&raw mut (*session).remote_id).write(opened.number);
-            (&raw mut (*session).priv_).write(Box::into_raw(Box::new(opened)).cast());
+            let held = Box::new(Held::new(opened, flags));
+            (&raw mut (*session).priv_).write(Box::into_raw(held).cast());
         }
         Ok(())
     })
@@ -105,12 +94,12 @@ pub(crate) unsafe extern "C" fn release(session: *mut vaccel_session) -> CResult
             return Ok(());
         }
         // SAFETY: made by `init` and taken out once.
-        let own = unsafe { Box::from_raw(at.cast::<Session>()) };
-        if !own.link.connection.is_usable() {
-            // The agent's session went with the connection. In a child of fork
-            // the rest belongs to the parent.
+        let held = unsafe { Box::from_raw(at.cast::<Held>()) };
+        // Else the agent's session went with the connection. In a child of fork
+        // the rest belongs to the parent.
+        let Some(own) = held.now() else {
             return Ok(());
-        }
+        };
         let result = call::run(&own.link, own.number, SESSION_CLOSE, |_| Ok(()));
         own.link.forget_session(own.number);
         if own.link.connection.is_usable() {
@@ -125,11 +114,15 @@ pub(crate) unsafe extern "C" fn release(session: *mut vaccel_session) -> CResult
 pub(crate) unsafe extern "C" fn update(session: *mut vaccel_session, flags: u32) -> CResult {
     guard(NAME, "session", || {
         // SAFETY: the library passes live sessions.
-        let own = unsafe { Session::of(session) }?;
+        let held = unsafe { Held::of(session) }?;
+        // SAFETY: as above.
+        let own = unsafe { held.live(session) }?;
         call::run(&own.link, own.number, SESSION_UPDATE, |call| {
             call.scalar(flags);
             Ok(())
-        })
+        })?;
+        held.set_flags(flags);
+        Ok(())
     })
 }
 

@@ -1,5 +1,6 @@
 //! What the environment says.
 
+use crate::retry::Retry;
 use std::path::PathBuf;
 use std::time::Duration;
 use vaccel_plugin::{Error, Result, err};
@@ -10,7 +11,7 @@ use vaccel_transport::{Address, Options};
 const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
 
 /// Name and meaning of each variable, for `describe` and the README.
-pub(crate) const VARIABLES: [(&str, &str); 11] = [
+pub(crate) const VARIABLES: [(&str, &str); 13] = [
     (
         "VACCEL_RPC_ADDRESS",
         "where the agent is: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or \
@@ -54,6 +55,15 @@ pub(crate) const VARIABLES: [(&str, &str); 11] = [
         "VACCEL_RPC_SHARED",
         "0 to share no memory with an agent on a Unix socket; 1 unless set",
     ),
+    (
+        "VACCEL_RPC_RETRY",
+        "never, or idempotent: operations that change nothing are made again when the \
+         connection breaks under them; never unless set",
+    ),
+    (
+        "VACCEL_RPC_RETRY_LIMIT",
+        "how often one operation may be made again; 3 unless set",
+    ),
 ];
 
 /// Where the agent is and how long to wait for it.
@@ -61,6 +71,7 @@ pub(crate) const VARIABLES: [(&str, &str); 11] = [
 pub(crate) struct Settings {
     pub(crate) address: Address,
     pub(crate) options: Options,
+    pub(crate) retry: Retry,
 }
 
 impl Settings {
@@ -102,7 +113,11 @@ impl Settings {
             },
             ..Options::default()
         };
-        Ok(Self { address, options })
+        Ok(Self {
+            address,
+            options,
+            retry: retry(&variable)?,
+        })
     }
 
     /// Reads the environment of this process.
@@ -116,6 +131,31 @@ impl Settings {
             }
         }
         Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+}
+
+fn retry(variable: &impl Fn(&str) -> Option<String>) -> Result<Retry> {
+    let name = "VACCEL_RPC_RETRY_LIMIT";
+    let limit = match variable(name) {
+        None => 3,
+        Some(text) => match text.parse() {
+            Ok(limit @ 0..=100) => limit,
+            _ => {
+                return Err(err!(
+                    EINVAL,
+                    "{name} is `{text}`; it is a number from 0 to 100"
+                ));
+            }
+        },
+    };
+    let name = "VACCEL_RPC_RETRY";
+    match variable(name).as_deref() {
+        None | Some("never") => Ok(Retry::Never),
+        Some("idempotent") => Ok(Retry::Idempotent(limit)),
+        Some(other) => Err(err!(
+            EINVAL,
+            "{name} is `{other}`; it is never or idempotent"
+        )),
     }
 }
 
@@ -221,6 +261,8 @@ mod tests {
             ("VACCEL_RPC_ALLOW_PLAINTEXT", "yes"),
             ("VACCEL_RPC_MODE", "fast"),
             ("VACCEL_RPC_SHARED", "yes"),
+            ("VACCEL_RPC_RETRY", "always"),
+            ("VACCEL_RPC_RETRY_LIMIT", "-1"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert_eq!(error.code(), vaccel_plugin::code::EINVAL);

@@ -4,6 +4,7 @@
 mod common;
 use common::agent::Agent;
 use common::{Lateness, Rpc, SOON, last_error, until};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use vaccel_plugin::abi::op::{OP_EXEC, OP_NOOP};
 use vaccel_plugin::abi::plugin::PLUGIN_REMOTE;
@@ -132,23 +133,21 @@ fn the_token_is_shown_to_the_agent() {
 }
 
 #[test]
-fn sessions_of_a_lost_connection_fail_and_new_ones_work() {
+fn sessions_of_a_lost_connection_are_opened_again() {
     let agent = Agent::start();
     let rpc = Rpc::start(&agent.address, &[]);
     let old = rpc.session();
     assert_eq!(old.noop(), 0);
+    let number = old.remote_id();
     agent.cut();
-    // Nothing was in flight, so the loss shows at the next call.
+    // Nothing was in flight; whether the loss is seen before the call is a matter of time.
     let code = old.noop();
-    assert!(code == code::EREMOTEIO || code == code::ESESS, "{code}");
-    assert_eq!(old.noop(), code::ESESS);
-    let error = last_error();
-    assert!(
-        error.contains("connection to agent tcp://") && error.contains("open a new session"),
-        "{error}"
-    );
+    assert!(code == code::EREMOTEIO || code == 0, "{code}");
+    assert_eq!(old.noop(), 0);
+    assert_ne!(old.remote_id(), number);
     let new = rpc.open(2).unwrap();
-    assert_eq!((new.noop(), old.noop()), (0, code::ESESS));
+    assert_eq!((new.noop(), old.noop()), (0, 0));
+    assert_eq!(agent.world.connections.load(Ordering::SeqCst), 2);
     assert_eq!(old.release(), 0);
     assert_eq!(new.noop(), 0);
 }
@@ -161,7 +160,7 @@ fn an_agent_that_went_away_unnoticed_is_found_again() {
     agent.cut();
     // No call has noticed: opening a session does, and connects anew.
     assert_eq!(rpc.open(2).unwrap().noop(), 0);
-    assert_eq!(session.noop(), code::ESESS);
+    assert_eq!(session.noop(), 0);
 }
 
 #[test]
@@ -171,10 +170,16 @@ fn an_agent_that_is_starting_again_is_waited_for() {
         .parse()
         .unwrap();
     let agent = Agent::at(&address, None);
-    let rpc = Rpc::start(&agent.address, &[]);
+    let rpc = Rpc::start(&agent.address, &[("VACCEL_RPC_TIMEOUT", "0.1")]);
     let first = rpc.session();
     drop(agent);
     assert_ne!(first.noop(), 0);
+    drop(first);
+    rpc.plugin.fini();
+    let agent = Agent::at(&address, None);
+    let rpc = Rpc::start(&agent.address, &[]);
+    assert_eq!(rpc.session().noop(), 0);
+    drop(agent);
     let (rpc, address) = (&rpc, &address);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(move || rpc.open(2).map(|s| s.noop()));

@@ -1,10 +1,12 @@
 //! Models through the neutral interface.
 
+use super::note;
 use crate::NAME;
-use crate::call::{op, run as call_run};
-use crate::session::Session;
+use crate::call::{op, run_on};
+use crate::held::Load;
 use libc::{c_char, size_t};
 use serde_json::Value;
+use std::ffi::CStr;
 use vaccel_plugin::abi::CResult;
 use vaccel_plugin::abi::model::{
     DTYPE_UNDEFINED, TENSOR_MAX_RANK, dtype_from_name, vaccel_model_info, vaccel_tensor,
@@ -21,13 +23,18 @@ pub(crate) unsafe extern "C" fn load(
     resource: *mut vaccel_resource,
     options: *const c_char,
 ) -> CResult {
-    op("model_load", session, OP_MODEL_LOAD, |call| {
+    let code = op("model_load", session, OP_MODEL_LOAD, |call| {
         call.resource(resource)?;
         if options.is_null() {
             return Ok(());
         }
         // SAFETY: a C string, by the ABI.
         unsafe { call.text(options, "options") }
+    });
+    // SAFETY: as above.
+    let options = (!options.is_null()).then(|| unsafe { CStr::from_ptr(options) }.to_owned());
+    note(session, resource, code, || {
+        Some(Load::new(OP_MODEL_LOAD, options))
     })
 }
 
@@ -35,9 +42,10 @@ pub(crate) unsafe extern "C" fn unload(
     session: *mut vaccel_session,
     resource: *mut vaccel_resource,
 ) -> CResult {
-    op("model_unload", session, OP_MODEL_UNLOAD, |call| {
+    let code = op("model_unload", session, OP_MODEL_UNLOAD, |call| {
         call.resource(resource)
-    })
+    });
+    note(session, resource, code, || None)
 }
 
 pub(crate) unsafe extern "C" fn run(
@@ -80,20 +88,12 @@ pub(crate) unsafe extern "C" fn info(
         if info.is_null() {
             bail!(EINVAL, "the place for the facts is null");
         }
-        // SAFETY: the library passes live sessions.
-        let session = unsafe { Session::of(session) }?;
         let mut text = Vec::new();
-        // Codes of operations are below 256.
-        call_run(
-            &session.link,
-            session.number,
-            OP_MODEL_INFO as u16,
-            |call| {
-                call.resource(resource)?;
-                call.out_collected(&mut text);
-                Ok(())
-            },
-        )?;
+        run_on(session, OP_MODEL_INFO, |call| {
+            call.resource(resource)?;
+            call.out_collected(&mut text);
+            Ok(())
+        })?;
         let json: Value = serde_json::from_slice(&text)
             .map_err(|e| err!(EREMOTEIO, "the agent describes a model in bad JSON: {e}"))?;
         let mut made = Made(vaccel_model_info::empty());

@@ -1,6 +1,8 @@
 //! TensorFlow models. Tensors travel with the name of their node: `node:index`.
 
+use super::note;
 use crate::call::{Call, op};
+use crate::held::Load;
 use crate::outputs::What;
 use crate::tensors::{Framework, entries, input};
 use libc::c_int;
@@ -39,7 +41,10 @@ pub(crate) unsafe extern "C" fn load(
     resource: *mut vaccel_resource,
     status: *mut vaccel_tf_status,
 ) -> CResult {
-    model("tf_model_load", OP_TF_MODEL_LOAD, session, resource, status)
+    let code = model("tf_model_load", OP_TF_MODEL_LOAD, session, resource, status);
+    note(session, resource, code, || {
+        Some(Load::new(OP_TF_MODEL_LOAD, None))
+    })
 }
 
 pub(crate) unsafe extern "C" fn unload(
@@ -47,13 +52,14 @@ pub(crate) unsafe extern "C" fn unload(
     resource: *mut vaccel_resource,
     status: *mut vaccel_tf_status,
 ) -> CResult {
-    model(
+    let code = model(
         "tf_model_unload",
         OP_TF_MODEL_UNLOAD,
         session,
         resource,
         status,
-    )
+    );
+    note(session, resource, code, || None)
 }
 
 /// `node:index`.

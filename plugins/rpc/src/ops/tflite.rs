@@ -1,6 +1,8 @@
 //! TFLite models.
 
+use super::note;
 use crate::call::op;
+use crate::held::Load;
 use crate::outputs::What;
 use crate::tensors::{Framework, entries, input};
 use libc::c_int;
@@ -15,8 +17,11 @@ pub(crate) unsafe extern "C" fn load(
     session: *mut vaccel_session,
     resource: *mut vaccel_resource,
 ) -> CResult {
-    op("tflite_model_load", session, OP_TFLITE_MODEL_LOAD, |call| {
+    let code = op("tflite_model_load", session, OP_TFLITE_MODEL_LOAD, |call| {
         call.resource(resource)
+    });
+    note(session, resource, code, || {
+        Some(Load::new(OP_TFLITE_MODEL_LOAD, None))
     })
 }
 
@@ -24,12 +29,13 @@ pub(crate) unsafe extern "C" fn unload(
     session: *mut vaccel_session,
     resource: *mut vaccel_resource,
 ) -> CResult {
-    op(
+    let code = op(
         "tflite_model_unload",
         session,
         OP_TFLITE_MODEL_UNLOAD,
         |call| call.resource(resource),
-    )
+    );
+    note(session, resource, code, || None)
 }
 
 pub(crate) unsafe extern "C" fn run(

@@ -1,6 +1,8 @@
 //! Torch models and matrices.
 
+use super::note;
 use crate::call::op;
+use crate::held::Load;
 use crate::outputs::What;
 use crate::tensors::{Framework, entries, input};
 use libc::c_int;
@@ -15,8 +17,11 @@ pub(crate) unsafe extern "C" fn load(
     session: *mut vaccel_session,
     resource: *mut vaccel_resource,
 ) -> CResult {
-    op("torch_model_load", session, OP_TORCH_MODEL_LOAD, |call| {
+    let code = op("torch_model_load", session, OP_TORCH_MODEL_LOAD, |call| {
         call.resource(resource)
+    });
+    note(session, resource, code, || {
+        Some(Load::new(OP_TORCH_MODEL_LOAD, None))
     })
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod agent;
 mod compute;
 pub(crate) mod fixture;
 pub(crate) mod liar;
+pub(crate) mod process;
 
 use std::ffi::{CStr, c_char};
 use std::path::PathBuf;

@@ -1,0 +1,40 @@
+//! Looks whether the agent is still there, without asking it.
+
+use super::Connection;
+use crate::sys;
+use std::io;
+use std::os::fd::AsFd;
+
+impl Connection {
+    /// False when the agent has hung up, or the connection is of no use for
+    /// another reason. One system call, and nothing is sent: an agent that is stuck
+    /// counts as there.
+    #[must_use]
+    pub fn probe(&self) -> bool {
+        if !self.is_usable() {
+            return false;
+        }
+        if self.lock().lead {
+            // Whoever reads will see it.
+            return true;
+        }
+        match sys::recv(
+            self.writer.stream().as_fd(),
+            &mut [0],
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        ) {
+            Ok(0) => {
+                let reason = self.writer.stream().fault();
+                self.die(reason.map_or_else(|| "the agent hung up".into(), |r| r.to_string()));
+                false
+            }
+            Ok(_) => true,
+            Err(e) if sys::is_would_block(&e) => true,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => true,
+            Err(e) => {
+                self.die(e.to_string());
+                false
+            }
+        }
+    }
+}
