@@ -6,22 +6,12 @@
  */
 #include "minmax.h"
 
+static int call(struct minmax *m)
+{
+    return vaccel_minmax(m->sess, m->in, m->count, m->low, m->high, m->out, &m->min, &m->max);
+}
+
 int main(int argc, char **argv)
 {
-    struct minmax m;
-    if (example_wrong_usage(argc, argv, 3, 1000, "LOW HIGH NUMBER...") ||
-        !minmax_parse(&m, argc, argv))
-        return EXAMPLE_USAGE;
-
-    struct example_session s;
-    if (!example_open(&s, NULL)) {
-        minmax_release(&m);
-        return EXIT_FAILURE;
-    }
-    int ret = vaccel_minmax(&s.sess, m.in, m.count, m.low, m.high, m.out, &m.min, &m.max);
-    bool right = !ret && minmax_report(&m);
-    if (ret)
-        example_fail("minmax", ret);
-    minmax_release(&m);
-    return example_close(&s) && right ? EXIT_SUCCESS : EXIT_FAILURE;
+    return minmax_main(argc, argv, call);
 }

@@ -6,6 +6,7 @@
 #include "example.h"
 
 struct minmax {
+    struct vaccel_session *sess;
     int low, high, count;
     double *in, *out;
     double min, max;
@@ -59,6 +60,28 @@ static inline bool minmax_report(const struct minmax *m)
     if (!right)
         fprintf(stderr, "the result is wrong\n");
     return right;
+}
+
+/* Reads the numbers, makes the call and checks the result. */
+static inline int minmax_main(int argc, char **argv, int (*call)(struct minmax *))
+{
+    struct minmax m;
+    if (example_wrong_usage(argc, argv, 3, 1000, "LOW HIGH NUMBER...") ||
+        !minmax_parse(&m, argc, argv))
+        return EXAMPLE_USAGE;
+
+    struct example_session s;
+    if (!example_open(&s, NULL)) {
+        minmax_release(&m);
+        return EXIT_FAILURE;
+    }
+    m.sess = &s.sess;
+    int ret = call(&m);
+    bool right = !ret && minmax_report(&m);
+    if (ret)
+        example_fail("minmax", ret);
+    minmax_release(&m);
+    return example_close(&s) && right ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif /* EXAMPLE_MINMAX_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What sgemm.c and sgemm_generic.c share: the matrices and the check of the result. */
+/* What the programs that multiply matrices share: the matrices and the check of the result. */
 #ifndef EXAMPLE_SGEMM_H
 #define EXAMPLE_SGEMM_H
 
@@ -7,6 +7,7 @@
 
 /* C (m x n) = alpha A (m x k) B (k x n) + beta C, all row-major without gaps. */
 struct sgemm {
+    struct vaccel_session *sess;
     int64_t m, n, k;
     long iterations;
     float alpha, beta;
@@ -80,6 +81,39 @@ static inline bool sgemm_report(const struct sgemm *g, uint64_t time)
            (long long)g->n, (long long)g->k, seconds * 1e3,
            2.0 * (double)g->m * (double)g->n * (double)g->k / seconds / 1e9);
     return true;
+}
+
+/* Makes the matrices, makes the calls and checks the result. */
+static inline int sgemm_main(int argc, char **argv, int (*call)(struct sgemm *))
+{
+    struct sgemm g;
+    if (example_wrong_usage(argc, argv, 0, 4, "[M [N [K [ITERATIONS]]]]") ||
+        !sgemm_parse(&g, argc, argv))
+        return EXAMPLE_USAGE;
+    if (!sgemm_allocate(&g))
+        return EXIT_FAILURE;
+
+    int status = EXIT_FAILURE;
+    struct example_session s;
+    if (!example_open(&s, NULL))
+        goto release;
+
+    g.sess = &s.sess;
+    int ret = VACCEL_OK;
+    uint64_t start = example_now();
+    for (long i = 0; !ret && i < g.iterations; i++)
+        ret = call(&g);
+    uint64_t time = example_now() - start;
+    if (ret)
+        example_fail("sgemm", ret);
+    else if (sgemm_report(&g, time))
+        status = EXIT_SUCCESS;
+
+    if (!example_close(&s))
+        status = EXIT_FAILURE;
+release:
+    sgemm_release(&g);
+    return status;
 }
 
 #endif /* EXAMPLE_SGEMM_H */

@@ -21,56 +21,35 @@ export! {
         let name = Text { buffer: out_imgname, size: len_out_imgname };
         image::classify(ptr!(sess), image, text, name)
     }
+}
 
+/// The operations that give nothing but an annotated picture.
+macro_rules! annotations {
+    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {
+        export! {$(
+            $(#[$doc])*
+            fn $name(
+                sess: *mut vaccel_session,
+                img: *const c_void,
+                out_imgname: *mut c_uchar,
+                len_img: usize,
+                len_out_imgname: usize,
+            ) {
+                let image = Image { data: img, size: len_img };
+                let name = Text { buffer: out_imgname, size: len_out_imgname };
+                image::process(ptr!(sess), $op, image, name)
+            }
+        )*}
+    };
+}
+
+annotations! {
     /// Finds the objects in a picture.
-    fn vaccel_image_detection(
-        sess: *mut vaccel_session,
-        img: *const c_void,
-        out_imgname: *mut c_uchar,
-        len_img: usize,
-        len_out_imgname: usize,
-    ) {
-        let image = Image { data: img, size: len_img };
-        let name = Text { buffer: out_imgname, size: len_out_imgname };
-        image::process(ptr!(sess), OP_IMAGE_DETECT, image, name)
-    }
-
+    vaccel_image_detection = OP_IMAGE_DETECT;
     /// Tells the class of every pixel of a picture.
-    fn vaccel_image_segmentation(
-        sess: *mut vaccel_session,
-        img: *const c_void,
-        out_imgname: *mut c_uchar,
-        len_img: usize,
-        len_out_imgname: usize,
-    ) {
-        let image = Image { data: img, size: len_img };
-        let name = Text { buffer: out_imgname, size: len_out_imgname };
-        image::process(ptr!(sess), OP_IMAGE_SEGMENT, image, name)
-    }
-
+    vaccel_image_segmentation = OP_IMAGE_SEGMENT;
     /// Finds the key points of figures in a picture.
-    fn vaccel_image_pose(
-        sess: *mut vaccel_session,
-        img: *const c_void,
-        out_imgname: *mut c_uchar,
-        len_img: usize,
-        len_out_imgname: usize,
-    ) {
-        let image = Image { data: img, size: len_img };
-        let name = Text { buffer: out_imgname, size: len_out_imgname };
-        image::process(ptr!(sess), OP_IMAGE_POSE, image, name)
-    }
-
+    vaccel_image_pose = OP_IMAGE_POSE;
     /// Estimates the distance of every pixel of a picture.
-    fn vaccel_image_depth(
-        sess: *mut vaccel_session,
-        img: *const c_void,
-        out_imgname: *mut c_uchar,
-        len_img: usize,
-        len_out_imgname: usize,
-    ) {
-        let image = Image { data: img, size: len_img };
-        let name = Text { buffer: out_imgname, size: len_out_imgname };
-        image::process(ptr!(sess), OP_IMAGE_DEPTH, image, name)
-    }
+    vaccel_image_depth = OP_IMAGE_DEPTH;
 }
