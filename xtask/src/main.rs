@@ -7,6 +7,7 @@ mod cross;
 mod demo;
 mod docs;
 mod models;
+mod nets;
 mod process;
 mod stage;
 mod test;
@@ -62,6 +63,9 @@ enum Command {
     /// A client that registers a file.
     #[command(hide = true)]
     BenchRegister(bench::resources::RegisterOptions),
+    /// One process of the overhead suite.
+    #[command(hide = true)]
+    BenchOverhead(bench::overhead::Job),
     /// Run a program in namespaces of its own; what `demo` starts the application with.
     #[command(hide = true)]
     Sandbox(demo::sandbox::Options),
@@ -93,6 +97,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Docs(options) => docs::run(&options),
         Command::BenchPeer(options) => bench::peer(&options),
         Command::BenchRegister(options) => bench::resources::register(&options),
+        Command::BenchOverhead(job) => bench::overhead::child(&job),
         Command::Sandbox(options) => demo::sandbox::run(&options),
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures that anyone can measure again, each beside its floor.
 
 mod dispatch;
+pub(crate) mod overhead;
 mod pingpong;
 pub(crate) mod resources;
 mod sample;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
     Exit code 1 when a target is missed."
 )]
 pub(crate) struct Options {
-    /// What to measure [default: all].
+    /// What to measure [default: dispatch and transport].
     #[arg(value_enum)]
     suite: Option<Suite>,
     /// Write the figures as a JSON array of {name, value, unit, floor, ratio, target, ok}.
@@ -28,6 +29,12 @@ pub(crate) struct Options {
     /// Use this staged installation instead of building one.
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
+    /// Iterations of each way in the overhead suite.
+    #[arg(long, default_value_t = overhead::ITERATIONS)]
+    iterations: usize,
+    /// Write performance.md and its drawing into this folder, from the overhead suite.
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
     /// Report missed targets without failing.
     #[arg(long)]
     no_fail: bool,
@@ -39,6 +46,8 @@ enum Suite {
     Dispatch,
     /// Calls through the agent.
     Transport,
+    /// Pictures classified without vaccel, with it, and through the agent; takes half an hour.
+    Overhead,
 }
 
 /// Options of the other end of a ping-pong.
@@ -136,6 +145,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if wanted(Suite::Transport) {
         figures.extend(transport::run(&prefix)?);
         figures.extend(resources::run(&prefix)?);
+    }
+    // It takes long: only when asked for by name.
+    if options.suite == Some(Suite::Overhead) {
+        figures.extend(overhead::run(
+            &prefix,
+            options.iterations,
+            options.write.as_deref(),
+        )?);
     }
     print(&figures);
     if let Some(path) = &options.json {
