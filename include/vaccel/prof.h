@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vaccel/session.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -49,6 +51,23 @@ struct vaccel_prof_region {
 
 /** Initialises a static region; the name must be a literal. */
 #define VACCEL_PROF_REGION_INIT(name) { (name), false, 0, NULL, 0 }
+
+/**
+ * What calls of an operation took, while profiling was enabled.
+ *
+ * Kept in memory of a fixed size however many calls there are. The same is
+ * written to the log, for a session when it is released and for all at the end.
+ */
+struct vaccel_prof_stats {
+    uint64_t count;     /**< calls */
+    uint64_t errors;    /**< calls that failed; their times count, too */
+    uint64_t total;     /**< nanoseconds of all together */
+    uint64_t p50;       /**< median, in nanoseconds, to 1 in 32 */
+    uint64_t p99;       /**< 99 of 100 took at most so long, in nanoseconds, to 1 in 32 */
+    uint64_t max;       /**< the longest, in nanoseconds */
+    uint64_t bytes_in;  /**< bytes of the arguments */
+    uint64_t bytes_out; /**< bytes of the results, or of the room for them */
+};
 
 /** True while profiling is enabled. */
 bool vaccel_prof_enabled(void);
@@ -93,6 +112,16 @@ int vaccel_prof_regions_print_all(struct vaccel_prof_region *regions, int nregio
  * @param nregions  their number
  */
 int vaccel_prof_regions_print_all_to_buf(char **buf, size_t buf_size, struct vaccel_prof_region *regions, int nregions);
+
+/**
+ * Tells what calls of an operation took, so far.
+ *
+ * @param sess   an open session; null: all sessions there were
+ * @param op     the operation, VACCEL_OP_* or VACCEL_OP_MODEL_*
+ * @param stats  gets the numbers; all 0 when it was not called, or while profiling was off
+ * @return       VACCEL_OK; VACCEL_EINVAL for an unknown operation or a session that is not open
+ */
+int vaccel_prof_op_stats(struct vaccel_session *sess, unsigned int op, struct vaccel_prof_stats *stats);
 
 #ifdef __cplusplus
 }

@@ -4,8 +4,7 @@
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use vaccel_tests::{Agent, Program, stage};
+use vaccel_tests::{Agent, Program, reference_plugin, stage};
 
 /// Groups of cases that every transport must answer alike.
 const GROUPS: [&str; 6] = [
@@ -18,16 +17,6 @@ const GROUPS: [&str; 6] = [
 ];
 
 type Answers = BTreeMap<String, Value>;
-
-/// The reference plugin, beside this test's own program.
-fn reference() -> PathBuf {
-    let mut folder = std::env::current_exe().unwrap();
-    folder.pop();
-    folder.pop();
-    let plugin = folder.join("libvaccel_reference.so");
-    assert!(plugin.exists(), "build it: cargo build -p vaccel-reference");
-    plugin
-}
 
 fn driver(settings: &[(&str, &str)], groups: &[&str]) -> Answers {
     let library = stage().unwrap().join("lib/libvaccel.so.0");
@@ -57,7 +46,7 @@ fn driver(settings: &[(&str, &str)], groups: &[&str]) -> Answers {
 }
 
 fn in_process(groups: &[&str]) -> Answers {
-    let plugin = reference();
+    let plugin = reference_plugin().unwrap();
     driver(&[("VACCEL_PLUGINS", plugin.to_str().unwrap())], groups)
 }
 
@@ -69,7 +58,7 @@ fn through(address: &str, groups: &[&str]) -> Answers {
 }
 
 fn agent(addresses: &[&str]) -> Agent {
-    let plugin = reference();
+    let plugin = reference_plugin().unwrap();
     Agent::start(&stage().unwrap(), plugin.to_str().unwrap(), addresses, &[]).unwrap()
 }
 

@@ -37,6 +37,27 @@ pub fn stage() -> Result<PathBuf> {
     })
 }
 
+/// The plugin whose answers are known beforehand, as the build left it beside the tests.
+///
+/// # Errors
+/// When it was not built.
+pub fn reference_plugin() -> Result<PathBuf> {
+    let mut folder = std::env::current_exe()?;
+    // Tests are in deps/, programs are not.
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let plugin = folder.join("libvaccel_reference.so");
+    if !plugin.exists() {
+        bail!(
+            "{} is missing; build it: cargo build -p vaccel-reference",
+            plugin.display()
+        );
+    }
+    Ok(plugin)
+}
+
 /// The root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {

@@ -29,3 +29,26 @@ pub struct vaccel_prof_region {
     /// Room at `samples`.
     pub size: size_t,
 }
+
+/// What calls of an operation took.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(non_camel_case_types)]
+pub struct vaccel_prof_stats {
+    /// Calls.
+    pub count: u64,
+    /// Calls that failed; their times count, too.
+    pub errors: u64,
+    /// Nanoseconds of all together.
+    pub total: u64,
+    /// Median, nanoseconds, to 1 in 32.
+    pub p50: u64,
+    /// 99 of 100 calls took at most so long, nanoseconds, to 1 in 32.
+    pub p99: u64,
+    /// The longest, nanoseconds.
+    pub max: u64,
+    /// Bytes of the arguments.
+    pub bytes_in: u64,
+    /// Bytes of the results, or of the room for them.
+    pub bytes_out: u64,
+}

@@ -18,6 +18,16 @@ pub struct Args {
 }
 
 impl Args {
+    /// Bytes of all arguments, which were checked.
+    pub(crate) fn bytes(self) -> usize {
+        if self.first.is_null() {
+            return 0;
+        }
+        // SAFETY: the caller of the operation vouches for as many arguments.
+        let args = unsafe { std::slice::from_raw_parts(self.first, self.count) };
+        args.iter().fold(0, |sum, arg| sum.saturating_add(arg.size))
+    }
+
     fn check(self, name: &str) -> Result {
         if self.count > 0 && self.first.is_null() {
             fail!(
@@ -63,7 +73,8 @@ pub fn exec(
         read.first,
         read.count,
         write.first,
-        write.count
+        write.count;
+        (read.bytes(), write.bytes())
     )
 }
 
@@ -96,6 +107,7 @@ pub fn exec_with_resource(
         read.first,
         read.count,
         write.first,
-        write.count
+        write.count;
+        (read.bytes(), write.bytes())
     )
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const LOG_MASK: u32 = 0xff;
 /// Profiling is on.
 pub const PROFILING: u32 = 1 << 8;
+/// Calls are kept for a trace file.
+pub const TRACE: u32 = 1 << 10;
 /// The library is initialised.
 pub const UP: u32 = 1 << 9;
 

@@ -64,7 +64,8 @@ pub fn classify(sess: Ptr<vaccel_session>, image: Image, text: Text, name: Text)
         name.buffer,
         image.size,
         text.size,
-        name.size
+        name.size;
+        (image.size, text.size + name.size)
     )
 }
 
@@ -81,6 +82,7 @@ pub fn process(sess: Ptr<vaccel_session>, op: OpType, image: Image, name: Text) 
         image.data,
         name.buffer,
         image.size,
-        name.size
+        name.size;
+        (image.size, name.size)
     )
 }

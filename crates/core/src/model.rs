@@ -24,8 +24,18 @@ fn slot<F>(
 }
 
 fn call(sess: Ptr<vaccel_session>, op: OpType, function: impl FnOnce() -> i32) -> Result {
+    call_moving(sess, op, || (0, 0), function)
+}
+
+/// [`call`], with how many bytes go in and out.
+fn call_moving(
+    sess: Ptr<vaccel_session>,
+    op: OpType,
+    bytes: impl FnOnce() -> (usize, usize),
+    function: impl FnOnce() -> i32,
+) -> Result {
     let returned = if op::traced() {
-        op::trace(sess, op, function)
+        op::trace(sess, op, bytes, function)
     } else {
         function()
     };
@@ -83,7 +93,11 @@ pub fn run(
     for (i, tensor) in outputs.iter_mut().enumerate() {
         check_output(tensor).map_err(|e| e.context(format!("output {i}")))?;
     }
-    call(sess, OP_MODEL_RUN, || {
+    let outputs = std::ptr::from_mut(outputs);
+    let size = |tensors: &[vaccel_tensor]| tensors.iter().map(|t| t.size).sum();
+    // SAFETY: the plugin has returned; nobody else has the outputs.
+    let bytes = || (size(inputs), size(unsafe { &*outputs }));
+    call_moving(sess, OP_MODEL_RUN, bytes, || {
         // SAFETY: a function of a loaded plugin; session and resource are alive,
         // and the tensors were checked.
         unsafe {
@@ -92,7 +106,7 @@ pub fn run(
                 res.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),
-                outputs.as_mut_ptr(),
+                outputs.cast(),
                 outputs.len(),
             )
         }

@@ -3,8 +3,9 @@
 //! The way to a plugin is a few loads: the session's plugin, its slot, its
 //! function. What is rarer, another plugin or an error, is found in functions marked cold.
 
+use crate::histogram::Call;
 use crate::ptr::Ptr;
-use crate::{Error, Result, err, flags, get, log_debug, plugin, prof, runtime};
+use crate::{Error, Result, err, flags, get, log_debug, plugin, prof, runtime, stats, tracefile};
 use std::ffi::c_void;
 use vaccel_abi::error as code;
 use vaccel_abi::log::SLOG_DEBUG;
@@ -164,20 +165,40 @@ fn failed(sess: Ptr<vaccel_session>, op: OpType, returned: i32) -> Error {
 #[inline(always)]
 #[must_use]
 pub fn traced() -> bool {
-    flags::get() & (flags::PROFILING | SLOG_DEBUG) != 0
+    flags::get() & (flags::PROFILING | flags::TRACE | SLOG_DEBUG) != 0
 }
 
-/// Calls a function of a plugin with log lines and timing.
+/// Calls a function of a plugin with log lines and timing. `bytes` are asked for
+/// after the call: those that went in, and those that came or could come out.
 #[cold]
 #[inline(never)]
-pub fn trace(sess: Ptr<vaccel_session>, op: OpType, call: impl FnOnce() -> i32) -> i32 {
+pub fn trace(
+    sess: Ptr<vaccel_session>,
+    op: OpType,
+    bytes: impl FnOnce() -> (usize, usize),
+    call: impl FnOnce() -> i32,
+) -> i32 {
     log_debug!("session {}: {}", get!(sess.id), name(op));
     let start = prof::now();
     let returned = call();
-    if prof::enabled()
+    let end = prof::now();
+    let on = flags::get() & (flags::PROFILING | flags::TRACE);
+    if on != 0
         && let Some(index) = table::OPS.iter().position(|spec| spec.code == op)
     {
-        prof::add_op(index, prof::now().saturating_sub(start));
+        let (bytes_in, bytes_out) = bytes();
+        let call = Call {
+            nanoseconds: end.saturating_sub(start),
+            bytes_in: bytes_in as u64,
+            bytes_out: bytes_out as u64,
+            failed: returned != code::OK,
+        };
+        if on & flags::PROFILING != 0 {
+            stats::add(sess, index, &call);
+        }
+        if on & flags::TRACE != 0 {
+            tracefile::add(get!(sess.id), index, start, &call);
+        }
     }
     if returned != code::OK {
         log_debug!(
@@ -190,9 +211,10 @@ pub fn trace(sess: Ptr<vaccel_session>, op: OpType, call: impl FnOnce() -> i32) 
 }
 
 /// Calls the plugin function of an operation: session, operation, type of the
-/// function, arguments after the session.
+/// function, arguments after the session; and, after a semicolon, how many bytes go
+/// in and out, which is worked out only when somebody wants to know.
 macro_rules! call_op {
-    ($sess:expr, $op:expr, $type:ty $(, $arg:expr)* $(,)?) => {{
+    ($sess:expr, $op:expr, $type:ty $(, $arg:expr)* $(,)? $(; $bytes:expr)?) => {{
         let sess = $sess;
         let function = $crate::op::function(sess, $op)?;
         // SAFETY: plugins register each operation with the function type that
@@ -201,7 +223,13 @@ macro_rules! call_op {
         // SAFETY: the session is open, and the caller vouches for the arguments.
         let call = || unsafe { function(sess.as_ptr() $(, $arg)*) };
         let returned = if $crate::op::traced() {
-            $crate::op::trace(sess, $op, call)
+            #[allow(unused_mut, unused_assignments)]
+            let bytes = || {
+                let mut bytes = (0, 0);
+                $(bytes = $bytes;)?
+                bytes
+            };
+            $crate::op::trace(sess, $op, bytes, call)
         } else {
             call()
         };

@@ -1,12 +1,11 @@
 //! Profiling regions: named series of intervals, in bounded memory, from any thread.
 
 use crate::ptr::Ptr;
-use crate::{Result, alloc, fail, flags, get, get_bool, lock, log_info, ptr, set};
+use crate::{Result, alloc, fail, flags, get, get_bool, lock, log_info, ptr, set, stats};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::fmt::Write as _;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use vaccel_abi::prof::{vaccel_prof_region, vaccel_prof_sample};
 use vaccel_abi::table::OPS;
 
@@ -297,27 +296,13 @@ pub fn print_to(
     Ok(())
 }
 
-/// Time spent in operations, by operation: entries and nanoseconds.
-static OP_TOTALS: [(AtomicU64, AtomicU64); 64] =
-    [const { (AtomicU64::new(0), AtomicU64::new(0)) }; 64];
-
-/// Adds the time of one call of the operation at an index of the table.
-pub(crate) fn add_op(index: usize, nanoseconds: u64) {
-    if let Some((entries, total)) = OP_TOTALS.get(index) {
-        entries.fetch_add(1, Ordering::Relaxed);
-        total.fetch_add(nanoseconds, Ordering::Relaxed);
-    }
-}
-
 /// Prints what the operations took, and starts counting anew.
 pub(crate) fn report() {
-    const { assert!(OPS.len() <= OP_TOTALS.len()) };
     if !enabled() {
         return;
     }
-    for (spec, (entries, total)) in OPS.iter().zip(&OP_TOTALS) {
-        let entries = entries.swap(0, Ordering::Relaxed);
-        let total = total.swap(0, Ordering::Relaxed);
+    for (index, spec) in OPS.iter().enumerate() {
+        let (entries, total) = stats::total(index);
         if entries > 0 {
             log_info!(
                 "[prof] {}: total_time: {total} nsec nr_entries: {entries}",
@@ -325,6 +310,7 @@ pub(crate) fn report() {
             );
         }
     }
+    stats::report();
 }
 
 #[cfg(test)]

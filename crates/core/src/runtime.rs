@@ -5,7 +5,7 @@ use crate::ptr::Ptr;
 use crate::rundir::Rundir;
 use crate::{
     Error, Result, builtin, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin,
-    prof, resource, session,
+    prof, resource, session, tracefile,
 };
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
@@ -139,6 +139,7 @@ fn plugin_list(config: &Config) -> String {
 fn apply(config: &Config) -> Result {
     log::configure(config.log_level, config.log_file.as_deref())?;
     prof::enable(config.profiling);
+    tracefile::begin();
     // SAFETY: only the thread that starts the library comes here.
     let active = unsafe { Ptr::new(ACTIVE.0.get(), "config")? };
     config::release(active);
@@ -162,6 +163,7 @@ fn start(config: &Config) -> Result {
 fn stop(at_exit: bool) {
     flags::set(flags::UP, 0);
     prof::report();
+    tracefile::end();
     plugin::unload_all(at_exit);
     let rundir = RUNDIR.swap(std::ptr::null_mut(), Ordering::AcqRel);
     if !rundir.is_null() {

@@ -5,6 +5,7 @@ use crate::ordered::OrderedSet;
 use crate::plugin::{self, Plugin};
 use crate::ptr::Ptr;
 use crate::slab::Slab;
+use crate::stats::{self, Stats};
 use crate::{
     Result, alloc, err, fail, get, lock, log_debug, log_warn, resource, rundir, runtime, set,
 };
@@ -32,6 +33,8 @@ pub(crate) struct Slot {
     pub(crate) changed: Condvar,
     markers: [Marker; TYPES],
     entry: Marker,
+    /// What its operations took.
+    pub(crate) stats: Stats,
 }
 
 #[derive(Default)]
@@ -112,6 +115,7 @@ pub fn init(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         return Err(e);
     }
     plugin.enter();
+    slot.stats.reset();
     slot.set_plugin(Some(plugin));
     // SAFETY: the structure's own list head; no other thread knows the slot yet.
     unsafe { slot.entry.fill(&raw mut (*sess.as_ptr()).entry) };
@@ -273,6 +277,7 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
         }
     }
     remove_rundir(sess);
+    stats::report_session(sess, &slot.stats);
     let plugin = slot.plugin();
     slot.set_plugin(None);
     if let Some(plugin) = plugin {

@@ -37,6 +37,23 @@ pub struct Sgemm {
     pub ldc: i64,
 }
 
+impl Sgemm {
+    /// Bytes of A and B, and of C, without the gaps between rows.
+    fn bytes(&self) -> (usize, usize) {
+        let floats = |rows: i64, columns: i64| {
+            let bytes = rows.saturating_mul(columns).saturating_mul(4);
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        };
+        let read = floats(self.m, self.k).saturating_add(floats(self.k, self.n));
+        (read, floats(self.m, self.n))
+    }
+}
+
+/// Bytes of so many elements of 4, in and out.
+fn words(read: usize, written: usize) -> (usize, usize) {
+    (read.saturating_mul(4), written.saturating_mul(4))
+}
+
 /// `vaccel_sgemm`.
 ///
 /// # Errors
@@ -68,7 +85,8 @@ pub fn sgemm(sess: Ptr<vaccel_session>, g: Sgemm) -> Result {
         g.ldb,
         g.beta,
         g.c.as_ptr(),
-        g.ldc
+        g.ldc;
+        g.bytes()
     )
 }
 
@@ -83,7 +101,8 @@ pub fn arraycopy(sess: Ptr<vaccel_session>, a: Ptr<c_int>, out: Ptr<c_int>, len:
         FpgaArraycopyFn,
         a.as_ptr(),
         out.as_ptr(),
-        len
+        len;
+        words(len, len)
     )
 }
 
@@ -105,7 +124,8 @@ pub fn mmult(
         a.as_ptr(),
         b.as_ptr(),
         c.as_ptr(),
-        len
+        len;
+        words(len.saturating_mul(2), len)
     )
 }
 
@@ -127,7 +147,8 @@ pub fn parallel(
         b.as_ptr(),
         sum.as_ptr(),
         product.as_ptr(),
-        len
+        len;
+        words(len.saturating_mul(2), len.saturating_mul(2))
     )
 }
 
@@ -149,7 +170,8 @@ pub fn vadd(
         b.as_ptr(),
         c.as_ptr(),
         len_a,
-        len_b
+        len_b;
+        words(len_a.saturating_add(len_b), len_a)
     )
 }
 
@@ -178,7 +200,8 @@ pub fn minmax(
         high,
         outdata.as_ptr(),
         min.as_ptr(),
-        max.as_ptr()
+        max.as_ptr();
+        (ndata as usize * size_of::<f64>(), ndata as usize * size_of::<f64>())
     )
 }
 
@@ -216,6 +239,7 @@ pub fn opencv(sess: Ptr<vaccel_session>, read: Args, write: Args) -> Result {
         read.first,
         nr_read,
         write.first,
-        nr_write
+        nr_write;
+        (read.bytes(), write.bytes())
     )
 }

@@ -1,7 +1,9 @@
 //! Profiling regions.
 
 use std::ffi::{c_char, c_int};
-use vaccel_abi::prof::vaccel_prof_region;
+use vaccel_abi::op::OpType as vaccel_op_type_t;
+use vaccel_abi::prof::{vaccel_prof_region, vaccel_prof_stats};
+use vaccel_abi::session::vaccel_session;
 use vaccel_core::ptr::Ptr;
 use vaccel_core::{Result, err, prof};
 
@@ -17,6 +19,18 @@ fn each(first: Ptr<vaccel_prof_region>, count: c_int) -> Result<Vec<Ptr<vaccel_p
 export! {
     /// Whether profiling is on.
     fn vaccel_prof_enabled() -> bool, false; { Ok(prof::enabled()) }
+
+    /// What calls of an operation took, in a session or in all.
+    fn vaccel_prof_op_stats(
+        sess: *mut vaccel_session,
+        op: vaccel_op_type_t,
+        stats: *mut vaccel_prof_stats,
+    ) {
+        let stats = ptr!(stats);
+        let session = if sess.is_null() { None } else { Some(ptr!(sess)) };
+        stats.write(vaccel_core::stats::of(session, op)?);
+        Ok(())
+    }
 
     /// Fills a region.
     fn vaccel_prof_region_init(region: *mut vaccel_prof_region, name: *const c_char) {

@@ -51,6 +51,7 @@ mod resource;
 #[cfg(not(feature = "static"))]
 mod search;
 mod session;
+mod stats;
 mod storage;
 mod tensor;
 
@@ -63,6 +64,7 @@ pub use library::Library;
 pub use model::{Model, ModelInfo, TensorInfo, describe};
 pub use resource::{Resource, ResourceType};
 pub use session::{Session, hint};
+pub use stats::{OpStats, op_stats};
 pub use tensor::{Dtype, Number, Tensor};
 /// Error codes, with their descriptions and names.
 pub use vaccel_abi::error as code;

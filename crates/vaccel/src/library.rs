@@ -26,6 +26,7 @@ use vaccel_abi::plugin::{
     DescribeFn, ModelInfoFn, ModelLoadFn, ModelRunFn, ModelUnloadFn, ResourceFn, SessionFlagsFn,
     SessionFn,
 };
+use vaccel_abi::prof::vaccel_prof_stats;
 use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
 
@@ -137,6 +138,7 @@ functions! {
         genop: unsafe extern "C" fn(*mut vaccel_session, *mut vaccel_arg, c_int, *mut vaccel_arg, c_int) -> CResult = "vaccel_genop";
     }
     optional {
+        prof_op_stats: unsafe extern "C" fn(*mut vaccel_session, u32, *mut vaccel_prof_stats) -> CResult = "vaccel_prof_op_stats";
         model_load: ModelLoadFn = "vaccel_model_load";
         model_unload: ModelUnloadFn = "vaccel_model_unload";
         model_run: ModelRunFn = "vaccel_model_run";

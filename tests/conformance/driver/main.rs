@@ -11,6 +11,7 @@ mod compute;
 mod frameworks;
 mod limits;
 mod models;
+mod profile;
 mod resources;
 mod sessions;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             "resources" => resources::cases(),
             "sessions" => sessions::cases(),
             "many-sessions" => sessions::many(),
+            "profile" => profile::cases(),
             "huge" => limits::huge(),
             "deadline" => limits::deadline(),
             other => {

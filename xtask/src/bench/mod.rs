@@ -7,11 +7,12 @@ pub(crate) mod resources;
 mod sample;
 mod transport;
 
-use crate::process::target_dir;
+use crate::process::{self, cargo, command, target_dir};
 use crate::stage;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -126,7 +127,19 @@ impl Figure {
     }
 }
 
+/// Runs the same command with a release build of this program: floors are measured
+/// in it, and must be as fast as what they are compared with.
+fn in_release() -> Result<()> {
+    process::run(cargo().args(["build", "--quiet", "--release", "--package", "xtask"]))?;
+    let program = target_dir().join("release/xtask");
+    let error = command(&program).args(std::env::args_os().skip(1)).exec();
+    Err(error).with_context(|| format!("cannot start {}", program.display()))
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
     let prefix = match &options.prefix {
         Some(prefix) => std::fs::canonicalize(prefix)
             .with_context(|| format!("no installation at {}", prefix.display()))?,
