@@ -131,6 +131,13 @@ struct vaccel_plugin_ext {
      * formats, whether its runtime was found and what to install when not.
      */
     int (*describe)(char **json);
+    /**
+     * Gives memory that calls of the session need not copy, aligned to 64 bytes;
+     * VACCEL_ENOTSUP when there is none. See vaccel_buffer_alloc().
+     */
+    int (*buffer_alloc)(struct vaccel_session *sess, size_t size, void **buf);
+    /** Takes it back; VACCEL_ENOENT for memory that is not of buffer_alloc. */
+    int (*buffer_free)(struct vaccel_session *sess, void *buf);
 };
 
 /**

@@ -110,6 +110,30 @@ int vaccel_session_resources_by_type(struct vaccel_session *sess,
                                      struct vaccel_resource ***resources, size_t *nr_resources,
                                      vaccel_resource_type_t type);
 
+/**
+ * Allocates memory that calls of the session need not copy.
+ *
+ * Where the session reaches its agent through shared memory the buffer lies there, and
+ * arguments inside of it at multiples of 64 bytes are used by both sides as they are;
+ * elsewhere it is ordinary memory. Its content is undefined. After a call that ended
+ * with VACCEL_ETIMEDOUT an output in it may still be written.
+ *
+ * @param sess  an open session
+ * @param size  bytes, at least 1
+ * @param buf   gets the address, a multiple of 64
+ * @return      VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOMEM
+ */
+int vaccel_buffer_alloc(struct vaccel_session *sess, size_t size, void **buf);
+
+/**
+ * Frees memory of vaccel_buffer_alloc(); to be called before the session is released.
+ *
+ * @param sess  the session it was allocated with
+ * @param buf   the address, or NULL
+ * @return      VACCEL_OK; VACCEL_EINVAL
+ */
+int vaccel_buffer_free(struct vaccel_session *sess, void *buf);
+
 /** Deprecated name of vaccel_session_init(). */
 int vaccel_sess_init(struct vaccel_session *sess, uint32_t flags) __attribute__((deprecated));
 

@@ -121,6 +121,13 @@ pub type ModelInfoFn = unsafe extern "C" fn(
 /// whether its runtime was found, and what to install when not.
 pub type DescribeFn = unsafe extern "C" fn(json: *mut *mut c_char) -> CResult;
 
+/// Gives memory that calls of a session need not copy, aligned to 64; `ENOTSUP` when
+/// there is none, and then the library takes ordinary memory.
+pub type BufferAllocFn =
+    unsafe extern "C" fn(*mut vaccel_session, size: size_t, buf: *mut *mut c_void) -> CResult;
+/// Takes it back; `ENOENT` for memory that is not of [`BufferAllocFn`].
+pub type BufferFreeFn = unsafe extern "C" fn(*mut vaccel_session, buf: *mut c_void) -> CResult;
+
 /// Operations beyond the fixed table, exported as the data symbol
 /// `vaccel_plugin_ext` (a pointer to this structure) beside `vaccel_plugin`.
 ///
@@ -144,4 +151,8 @@ pub struct vaccel_plugin_ext {
     pub model_info: Option<ModelInfoFn>,
     /// Describes the plugin.
     pub describe: Option<DescribeFn>,
+    /// Memory that calls of a session need not copy.
+    pub buffer_alloc: Option<BufferAllocFn>,
+    /// Takes it back; `ENOENT` for memory that is not of `buffer_alloc`.
+    pub buffer_free: Option<BufferFreeFn>,
 }

@@ -45,6 +45,7 @@ pub mod rundir;
 pub mod runtime;
 pub mod search;
 pub mod session;
+pub mod shared_buffer;
 pub mod slab;
 pub mod stats;
 pub mod tensor;

@@ -172,6 +172,8 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     model_run: None,
     model_info: None,
     describe: None,
+    buffer_alloc: None,
+    buffer_free: None,
 };
 
 /// Loads one plugin; see [`search::open`] for what `entry` can be. One of that

@@ -27,6 +27,7 @@ pub mod plugin;
 pub mod prof;
 pub mod resource;
 pub mod session;
+pub mod shared_buffer;
 pub mod tensor;
 pub mod tf;
 pub mod tflite;

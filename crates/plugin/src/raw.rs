@@ -136,6 +136,8 @@ pub const fn ext() -> vaccel_plugin_ext {
         model_run: None,
         model_info: None,
         describe: None,
+        buffer_alloc: None,
+        buffer_free: None,
     }
 }
 

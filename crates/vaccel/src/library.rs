@@ -23,8 +23,8 @@ use vaccel_abi::op::{
     ImageClassifyFn, ImageFn, MinmaxFn, NoopFn, SgemmFn,
 };
 use vaccel_abi::plugin::{
-    DescribeFn, ModelInfoFn, ModelLoadFn, ModelRunFn, ModelUnloadFn, ResourceFn, SessionFlagsFn,
-    SessionFn,
+    BufferAllocFn, BufferFreeFn, DescribeFn, ModelInfoFn, ModelLoadFn, ModelRunFn, ModelUnloadFn,
+    ResourceFn, SessionFlagsFn, SessionFn,
 };
 use vaccel_abi::prof::vaccel_prof_stats;
 use vaccel_abi::resource::vaccel_resource;
@@ -148,6 +148,8 @@ functions! {
         error_set: unsafe extern "C" fn(*const c_char) = "vaccel_error_set";
         version: unsafe extern "C" fn() -> *const c_char = "vaccel_version";
         describe: DescribeFn = "vaccel_describe";
+        buffer_alloc: BufferAllocFn = "vaccel_buffer_alloc";
+        buffer_free: BufferFreeFn = "vaccel_buffer_free";
     }
 }
 

@@ -13,6 +13,7 @@
 //!   from its reply to the caller's memory.
 //! * `ops`: the C functions, one for each operation.
 
+mod buffer;
 mod call;
 mod content;
 mod describe;
@@ -88,6 +89,8 @@ static RPC: RawPlugin = RawPlugin {
         model_run: Some(ops::model::run),
         model_info: Some(ops::model::info),
         describe: Some(describe::describe),
+        buffer_alloc: Some(buffer::alloc),
+        buffer_free: Some(buffer::free),
         ..ext()
     },
     ..RawPlugin::new(NAME, vaccel_plugin::version!(), TYPES)
