@@ -1,7 +1,7 @@
 //! Buffers of the application in shared memory.
 
 use crate::NAME;
-use crate::session::Session;
+use crate::held::Held;
 use std::ffi::c_void;
 use vaccel_plugin::abi::CResult;
 use vaccel_plugin::abi::error::{EINVAL, ENOENT, ENOTSUP};
@@ -23,8 +23,9 @@ pub(crate) unsafe extern "C" fn alloc(
             bail!(EINVAL, "the place for the address is null");
         }
         // SAFETY: the library passes live sessions.
-        let session = unsafe { Session::of(session) }?;
-        if let Some(block) = session.link.connection.block(size) {
+        let held = unsafe { Held::of(session) }?;
+        let block = held.now().and_then(|own| own.link.connection.block(size));
+        if let Some(block) = block {
             let at = buffers::enter(block);
             // SAFETY: the caller's pointer, which is not null.
             unsafe { buf.write(at.as_ptr().cast()) };
