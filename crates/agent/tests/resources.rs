@@ -251,3 +251,45 @@ fn a_buffer_resource_is_read_back_as_it_is() {
     assert_eq!(outputs.unwrap()[0], b"hello");
     agent.stop();
 }
+
+#[test]
+fn only_the_parts_of_a_buffer_that_differ_are_sent() {
+    use vaccel_wire::changes::{CHUNK, CHUNK_HASH};
+    let agent = Agent::start(&[]);
+    let client = agent.connect();
+    let session = client.open_session(0);
+    let there: Vec<u8> = (0..5 * CHUNK + 9).map(|i| (i / 100) as u8).collect();
+    let resource = client
+        .resource(session, PATH_MAX, &[(BLOB_BUFFER, "b", &there)])
+        .unwrap();
+    let mut here = there.clone();
+    here[CHUNK + 3] ^= 1;
+    here[5 * CHUNK] ^= 1;
+    let hashes: Vec<u8> = here
+        .chunks(CHUNK)
+        .flat_map(|chunk| blake3::hash(chunk).as_bytes()[..CHUNK_HASH].to_vec())
+        .collect();
+    let ask = |size: usize, hashes: &[u8]| {
+        client.call(control::RESOURCE_CHANGES, session, |b| {
+            b.read_scalar(resource)
+                .read_scalar(size as u64)
+                .read_copy(ARG_BUFFER, 0, hashes)
+                .write_allocate(ARG_BUFFER)
+                .write_allocate(ARG_BUFFER);
+        })
+    };
+    let outputs = ask(here.len(), &hashes).unwrap();
+    assert_eq!(outputs[0], [1, 0, 0, 0, 5, 0, 0, 0]);
+    assert!(outputs[1] == [&there[CHUNK..2 * CHUNK], &there[5 * CHUNK..]].concat());
+    for (size, hashes) in [
+        (here.len() - 1, &hashes[..]),
+        (here.len(), &hashes[1..]),
+        (usize::MAX, &hashes),
+    ] {
+        match ask(size, hashes) {
+            Err(CallError::Remote { status, .. }) => assert_eq!(status, EINVAL),
+            other => panic!("{other:?}"),
+        }
+    }
+    agent.stop();
+}

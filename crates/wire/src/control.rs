@@ -30,6 +30,9 @@ pub const RESOURCE_OFFSETS: u16 = 266;
 /// Adds a region of shared memory, whose descriptor has been sent beside: UINT64 size;
 /// UINT32 number of the region.
 pub const REGION_ADD: u16 = 280;
+/// Fetches the chunks of the first blob that differ from the client's; see
+/// [`changes`](crate::changes).
+pub const RESOURCE_CHANGES: u16 = 267;
 
 /// The most bytes of one [`RESOURCE_DATA`].
 pub const MAX_PIECE: usize = 1 << 20;
@@ -53,6 +56,7 @@ pub fn name(operation: u16) -> Option<&'static str> {
         DESCRIBE => "describe",
         REGION_ADD => "region_add",
         RESOURCE_OFFSETS => "resource_offsets",
+        RESOURCE_CHANGES => "resource_changes",
         _ => return None,
     })
 }

@@ -43,6 +43,7 @@ mod arg;
 mod args;
 mod builder;
 mod bytes;
+pub mod changes;
 pub mod control;
 mod error;
 mod frame;

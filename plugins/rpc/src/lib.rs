@@ -15,6 +15,7 @@
 
 mod buffer;
 mod call;
+mod changes;
 mod content;
 mod describe;
 mod error;

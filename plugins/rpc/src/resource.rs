@@ -2,6 +2,7 @@
 //! sessions as need them.
 
 use crate::call;
+use crate::changes;
 use crate::held::Held;
 use crate::link::{self, lock};
 use crate::session::Session;
@@ -156,6 +157,13 @@ pub(crate) unsafe extern "C" fn sync(
         let (type_, data, size) = unsafe { ((*blob).type_, (*blob).data, (*blob).size) };
         if type_ != BLOB_BUFFER {
             bail!(EINVAL, "resource {id} is not a buffer in memory");
+        }
+        if size >= changes::SMALLEST && size <= isize::MAX as usize && !data.is_null() {
+            // SAFETY: a buffer of `size` bytes, which the library lets nobody else use now.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(data, size) };
+            if changes::fetch(&session, number, buffer)? {
+                return Ok(());
+            }
         }
         call::run(&session.link, session.number, RESOURCE_SYNC, |call| {
             call.scalar(number);

@@ -2,10 +2,11 @@
 
 use vaccel_abi::arg::ARG_BUFFER;
 use vaccel_abi::error::{EINVAL, ENOTSUP};
+use vaccel_wire::changes::ResourceChanges;
 use vaccel_wire::control::{
-    DESCRIBE, REGION_ADD, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA,
-    RESOURCE_DETACH, RESOURCE_OFFSETS, RESOURCE_SYNC, ResourceBegin, ResourceData, SESSION_CLOSE,
-    SESSION_OPEN, SESSION_UPDATE, only,
+    DESCRIBE, REGION_ADD, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_CHANGES, RESOURCE_COMMIT,
+    RESOURCE_DATA, RESOURCE_DETACH, RESOURCE_OFFSETS, RESOURCE_SYNC, ResourceBegin, ResourceData,
+    SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE, only,
 };
 use vaccel_wire::{ArgReader, Args, Frame, FrameBuffer, Header};
 
@@ -85,6 +86,15 @@ pub fn run<'b>(
             let session = sessions.get(number)?;
             let bytes = resources.sync(only(args, payload)?, number, &session)?;
             builder.write_copy(ARG_BUFFER, 0, &bytes);
+        }
+        RESOURCE_CHANGES => {
+            let session = sessions.get(number)?;
+            let theirs = ResourceChanges::decode(args, payload)?;
+            let bytes = resources.sync(theirs.resource, number, &session)?;
+            let (numbers, changed) = super::changes::find(&bytes, &theirs)?;
+            builder
+                .write_copy(ARG_BUFFER, 0, &numbers)
+                .write_copy(ARG_BUFFER, 0, &changed);
         }
         DESCRIBE => {
             nothing(args, payload)?;

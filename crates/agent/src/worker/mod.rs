@@ -7,9 +7,10 @@
 //!
 //! * [`jail`]: what the process gives up first.
 //! * [`connection`]: one connection. [`lead`]: which of its threads reads.
-//! * [`content`]: what the agent keeps.
+//! * [`changes`]: parts of buffers. [`content`]: what the agent keeps.
 //! * [`control`]: sessions and resources. [`generic`]: operations of the library.
 
+pub mod changes;
 pub mod connection;
 pub mod content;
 pub mod control;
