@@ -84,7 +84,13 @@ pub struct Naming<'a> {
     pub folder: Option<&'a CStr>,
     /// Append six random characters to the name.
     pub randomize: bool,
+    /// Where a short name is kept, instead of in memory of its own. Who gives
+    /// this takes the name out of the blob before releasing it.
+    pub room: Option<Ptr<[c_char; NAME]>>,
 }
+
+/// Bytes of [`Naming::room`].
+pub const NAME: usize = 32;
 
 /// `vaccel_blob_init_from_buf`: a blob of memory, which is not copied and with
 /// `owned` freed (libc `free`) with the blob; or, with a folder, a file with that
@@ -104,8 +110,7 @@ pub fn init_from_buf(
     if data.is_null() || size == 0 {
         fail!(EINVAL, "a blob needs data");
     }
-    let name = file_name(naming)?;
-    let name = name.into_raw();
+    let name = compose(naming)?;
     set!(blob.type_ = BLOB_BUFFER);
     set!(blob.name = name);
     set!(blob.data = data.cast_mut());
@@ -148,10 +153,13 @@ pub fn persist(blob: Ptr<vaccel_blob>, naming: Naming<'_>) -> Result {
     };
     // SAFETY: the name of an initialised blob is a C string or null.
     let own = unsafe { ptr::optional_text(get!(blob.name)) };
-    let name = file_name(Naming {
+    let name = compose(Naming {
         name: naming.name.or(own),
+        room: None,
         ..naming
     })?;
+    // SAFETY: made just now.
+    let name = unsafe { Block::from_raw(name) };
     write_file(blob, as_path(folder), name.as_ptr())
 }
 
@@ -161,7 +169,7 @@ fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: *const c_char) -> Res
     if data.is_null() {
         fail!(EINVAL, "the blob has no data");
     }
-    // SAFETY: made by `file_name`.
+    // SAFETY: made by `compose`.
     let path = folder.join(as_path(unsafe { CStr::from_ptr(name) }));
     // SAFETY: a blob in memory has `size` bytes at `data`.
     let bytes = unsafe { std::slice::from_raw_parts(data, get!(blob.size)) };
@@ -185,13 +193,13 @@ fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: *const c_char) -> Res
     Ok(())
 }
 
-/// The plain file name that a blob gets, malloc'ed: no folder in it, nothing
-/// special.
+/// The plain file name that a blob gets, in its room or malloc'ed: no folder in
+/// it, nothing special.
 ///
 /// # Errors
 /// `EINVAL` for an empty name, `.`, `..`, and names with `/`; `ENAMETOOLONG`;
 /// `ENOMEM`.
-fn file_name(naming: Naming<'_>) -> Result<Block<c_char>> {
+fn compose(naming: Naming<'_>) -> Result<*mut c_char> {
     let given = naming.name.map_or(&b"file"[..], CStr::to_bytes);
     if given.is_empty() || given == b"." || given == b".." || given.contains(&b'/') {
         fail!(
@@ -208,16 +216,20 @@ fn file_name(naming: Naming<'_>) -> Result<Block<c_char>> {
     if given.len() + ending.len() > 255 {
         fail!(ENAMETOOLONG, "the file name is longer than 255 bytes");
     }
-    let name = alloc::array::<c_char>(given.len() + ending.len() + 1)?;
-    // SAFETY: room for both parts and the zero; freed unless handed on.
+    let length = given.len() + ending.len() + 1;
+    let name = match naming.room {
+        Some(room) if length <= NAME => room.as_ptr().cast::<c_char>(),
+        _ => alloc::array::<c_char>(length)?,
+    };
+    // SAFETY: room for both parts and the zero.
     unsafe {
         name.cast::<u8>()
             .copy_from_nonoverlapping(given.as_ptr(), given.len());
         let rest = name.cast::<u8>().add(given.len());
         rest.copy_from_nonoverlapping(ending.as_ptr(), ending.len());
         rest.add(ending.len()).write(0);
-        Ok(Block::from_raw(name))
     }
+    Ok(name)
 }
 
 /// `_` and six characters that no other blob of this process has; files are created

@@ -3,12 +3,38 @@
 use crate::Error;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Default)]
 struct Last {
     text: CString,
     /// Set by a plugin during the call that is under way.
     from_plugin: bool,
+}
+
+/// How many threads keep a text that no failure has taken yet: calls look here
+/// first, so that they touch no thread-local state in the common case.
+static WAITING: AtomicU32 = AtomicU32::new(0);
+
+impl Last {
+    fn mark(&mut self, from_plugin: bool) {
+        match (self.from_plugin, from_plugin) {
+            (false, true) => {
+                WAITING.fetch_add(1, Ordering::Relaxed);
+            }
+            (true, false) => {
+                WAITING.fetch_sub(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        self.from_plugin = from_plugin;
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.mark(false);
+    }
 }
 
 thread_local! {
@@ -36,15 +62,30 @@ fn with(f: impl FnOnce(&mut Last)) {
 pub fn record(error: &Error) {
     with(|last| {
         last.text = c_string(error.message());
-        last.from_plugin = false;
+        last.mark(false);
     });
+}
+
+/// True when some thread has a text that no failure has taken yet.
+#[inline(always)]
+#[must_use]
+pub fn waiting() -> bool {
+    WAITING.load(Ordering::Relaxed) != 0
+}
+
+/// A plugin is about to be called: what was said before is not about this call.
+#[inline]
+pub fn begin_call() {
+    if waiting() {
+        with(|last| last.mark(false));
+    }
 }
 
 /// Keeps what a plugin says about the call it is about to fail.
 pub fn set_by_plugin(text: &CStr) {
     with(|last| {
         last.text = text.to_owned();
-        last.from_plugin = true;
+        last.mark(true);
     });
 }
 
@@ -54,7 +95,7 @@ pub fn take_from_plugin() -> Option<String> {
     let mut taken = None;
     with(|last| {
         if last.from_plugin {
-            last.from_plugin = false;
+            last.mark(false);
             taken = Some(last.text.to_string_lossy().into_owned());
         }
     });
@@ -95,6 +136,15 @@ mod tests {
         set_by_plugin(c"the disk is on fire");
         assert_eq!(take_from_plugin().as_deref(), Some("the disk is on fire"));
         assert_eq!(take_from_plugin(), None);
+    }
+
+    #[test]
+    fn a_text_of_an_earlier_call_is_not_about_this_one() {
+        set_by_plugin(c"long ago");
+        assert!(waiting());
+        begin_call();
+        assert_eq!(take_from_plugin(), None);
+        assert_eq!(text(), "long ago", "the program can still read it");
     }
 
     #[test]

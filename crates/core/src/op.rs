@@ -5,7 +5,9 @@
 
 use crate::histogram::Call;
 use crate::ptr::Ptr;
-use crate::{Error, Result, err, flags, get, log_debug, plugin, prof, runtime, stats, tracefile};
+use crate::{
+    Error, Result, err, flags, get, last_error, log_debug, plugin, prof, runtime, stats, tracefile,
+};
 use std::ffi::c_void;
 use vaccel_abi::error as code;
 use vaccel_abi::log::SLOG_DEBUG;
@@ -161,11 +163,11 @@ fn failed(sess: Ptr<vaccel_session>, op: OpType, returned: i32) -> Error {
     }
 }
 
-/// True when calls are logged or timed.
+/// True when calls are logged or timed, or a text of an earlier call is to be forgotten.
 #[inline(always)]
 #[must_use]
 pub fn traced() -> bool {
-    flags::get() & (flags::PROFILING | flags::TRACE | SLOG_DEBUG) != 0
+    flags::get() & (flags::PROFILING | flags::TRACE | SLOG_DEBUG) != 0 || last_error::waiting()
 }
 
 /// Calls a function of a plugin with log lines and timing. `bytes` are asked for
@@ -178,6 +180,7 @@ pub fn trace(
     bytes: impl FnOnce() -> (usize, usize),
     call: impl FnOnce() -> i32,
 ) -> i32 {
+    last_error::begin_call();
     log_debug!("session {}: {}", get!(sess.id), name(op));
     let start = prof::now();
     let returned = call();

@@ -28,6 +28,8 @@ pub struct Plugin {
     info: vaccel_plugin_info,
     ext: OnceLock<vaccel_plugin_ext>,
     loaded: AtomicBool,
+    /// Its `fini` was called, or is to be called by nobody else any more.
+    ended: AtomicBool,
     sessions: AtomicUsize,
     marker: Marker,
 }
@@ -126,9 +128,27 @@ impl Plugin {
         self.sessions.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Counts a session that no longer does.
+    /// Counts a session that no longer does. The last one ends a plugin that was
+    /// unloaded meanwhile.
     pub(crate) fn leave(&self) {
-        self.sessions.fetch_sub(1, Ordering::AcqRel);
+        if self.sessions.fetch_sub(1, Ordering::SeqCst) == 1 && !self.loaded.load(Ordering::SeqCst)
+        {
+            self.end();
+        }
+    }
+
+    /// True once its `fini` ran: not even sessions can be taken from it any more.
+    /// Between [`is_loaded`](Self::is_loaded) and this, open sessions can be
+    /// released and do nothing else.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Calls `fini`, once.
+    fn end(&self) {
+        if !self.ended.swap(true, Ordering::SeqCst) {
+            self.fini();
+        }
     }
 
     /// The error for a code that one of the plugin's functions returned.
@@ -245,6 +265,13 @@ pub fn register(
     version_ignore: bool,
 ) -> Result<&'static Plugin> {
     let plugin = check(raw, path, handle, version_ignore)?;
+    // An earlier life of it that waited for its sessions ends before the next begins.
+    let before = lock(&EVER).clone();
+    for earlier in before {
+        if !std::ptr::eq(earlier, plugin) && earlier.raw() == raw.as_ptr() && !earlier.is_loaded() {
+            earlier.end();
+        }
+    }
     {
         let mut plugins = write();
         if plugins.iter().any(|p| p.raw() == raw.as_ptr()) {
@@ -263,7 +290,7 @@ pub fn register(
     if result != 0 {
         let e = plugin.error("init", result);
         forget(plugin);
-        plugin.fini();
+        plugin.end();
         return Err(e);
     }
     log_info!("loaded plugin {} {}", plugin.name, plugin.version);
@@ -308,6 +335,7 @@ fn check(
         info: info.read(),
         ext: OnceLock::new(),
         loaded: AtomicBool::new(true),
+        ended: AtomicBool::new(false),
         sessions: AtomicUsize::new(0),
         marker: Marker::default(),
     }));
@@ -317,7 +345,7 @@ fn check(
 
 /// Takes a plugin off the list; its operations are gone from then on.
 fn forget(plugin: &'static Plugin) {
-    plugin.loaded.store(false, Ordering::Release);
+    plugin.loaded.store(false, Ordering::SeqCst);
     write().retain(|p| !std::ptr::eq(*p, plugin));
     let raw = plugin.raw();
     // SAFETY: still mapped; the structure is the library's to fill and clear.
@@ -356,13 +384,16 @@ pub fn load_missing(list: &str, version_ignore: bool) -> Result {
 }
 
 /// Unloads all plugins. One that sessions still use stays mapped, without
-/// operations; so do all when the process is ending.
+/// operations, and ends when the last of them is released; when the process is
+/// ending, all stay mapped and end now.
 pub fn unload_all(at_exit: bool) {
     let plugins: Vec<_> = read().clone();
     for plugin in plugins {
         forget(plugin);
-        plugin.fini();
-        let sessions = plugin.sessions.load(Ordering::Acquire);
+        let sessions = plugin.sessions.load(Ordering::SeqCst);
+        if sessions == 0 || at_exit {
+            plugin.end();
+        }
         if sessions > 0 {
             log_debug!(
                 "plugin `{}` stays mapped: {sessions} sessions are still open",

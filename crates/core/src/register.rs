@@ -4,8 +4,8 @@ use crate::plugin::Plugin;
 use crate::ptr::Ptr;
 use crate::resource::{self, Slot};
 use crate::{
-    Error, Result, alloc, blob, download, err, fail, get, lock, log_debug, op, plugin, ptr, rundir,
-    runtime, session, set,
+    Error, Result, alloc, blob, download, err, fail, get, last_error, lock, log_debug, op, plugin,
+    ptr, rundir, runtime, session, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -52,6 +52,7 @@ pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result 
         link(res, r, sess, s, id, class);
         return Ok(());
     };
+    last_error::begin_call();
     if !claim(s, id, class)? {
         log_debug!(
             "resource {id} is registered with session {} already",
@@ -64,11 +65,15 @@ pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result 
     } else {
         Err(err!(ENODEV, "plugin `{}` was unloaded", plugin.name()))
     };
-    if result.is_ok() {
-        link(res, r, sess, s, id, class);
+    // One critical section for both: a thread that waits finds the resource there.
+    let someone_waits = if result.is_ok() {
+        link(res, r, sess, s, id, class)
+    } else {
+        finish(&mut lock(&s.inner), id)
+    };
+    if someone_waits {
+        s.changed.notify_all();
     }
-    lock(&s.inner).underway.retain(|(other, _)| *other != id);
-    s.changed.notify_all();
     result
 }
 
@@ -94,10 +99,25 @@ fn call(
     Ok(())
 }
 
+/// A thread that lives, by the address of something that it alone has.
+pub(crate) type Thread = usize;
+
+fn this_thread() -> Thread {
+    thread_local!(static OWN: u8 = const { 0 });
+    OWN.with(|own| std::ptr::from_ref(own).addr())
+}
+
+/// A registration is no longer under way; true when a thread waits for its end.
+/// Waking nobody would still be a system call.
+fn finish(inner: &mut session::Inner, id: u32) -> bool {
+    inner.underway.retain(|(other, _)| *other != id);
+    inner.waiters > 0
+}
+
 /// Marks a registration as under way; false when it is done already. Waits for
 /// another thread that is at it.
 fn claim(s: &session::Slot, id: u32, class: usize) -> Result<bool> {
-    let me = std::thread::current().id();
+    let me = this_thread();
     let mut inner = lock(&s.inner);
     loop {
         if inner.resources[class].contains(id) {
@@ -115,15 +135,18 @@ fn claim(s: &session::Slot, id: u32, class: usize) -> Result<bool> {
                 );
             }
             Some(_) => {
+                inner.waiters += 1;
                 inner = s
                     .changed
                     .wait(inner)
-                    .unwrap_or_else(PoisonError::into_inner)
+                    .unwrap_or_else(PoisonError::into_inner);
+                inner.waiters -= 1;
             }
         }
     }
 }
 
+/// Notes a registration that has ended well; true when a thread waits for that.
 fn link(
     res: Ptr<vaccel_resource>,
     r: &Slot,
@@ -131,7 +154,7 @@ fn link(
     s: &session::Slot,
     id: u32,
     class: usize,
-) {
+) -> bool {
     let mut sessions = lock(&r.sessions);
     let mut inner = lock(&s.inner);
     if inner.resources[class].insert(id) {
@@ -140,6 +163,7 @@ fn link(
         session::show(sess, s, &inner, class);
         resource::show(res, r, &sessions);
     }
+    finish(&mut inner, id)
 }
 
 /// `vaccel_resource_unregister`.
@@ -167,9 +191,10 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
         s.plugin()
     };
     let Some(plugin) = plugin else { return Ok(()) };
+    last_error::begin_call();
     let returned = match plugin.info().resource_unregister {
         // SAFETY: a function of a loaded plugin, called with a live resource and session.
-        Some(callback) if plugin.is_loaded() => unsafe { callback(res.as_ptr(), sess.as_ptr()) },
+        Some(callback) if !plugin.has_ended() => unsafe { callback(res.as_ptr(), sess.as_ptr()) },
         _ => 0,
     };
     let result = match returned {
@@ -395,6 +420,7 @@ pub fn make_loadable(res: Ptr<vaccel_resource>) -> Result {
                         name: Some(&unique),
                         folder: Some(&folder),
                         randomize: false,
+                        room: None,
                     },
                 )?;
             }

@@ -1,6 +1,6 @@
 //! Resources: models, libraries and data.
 
-use crate::blob::{self, Naming};
+use crate::blob::{self, NAME, Naming};
 use crate::link::{self, Marker};
 use crate::ordered::OrderedSet;
 use crate::ptr::Ptr;
@@ -31,6 +31,8 @@ use vaccel_abi::vaccel_id_t;
 struct Single {
     first: *mut vaccel_blob,
     blob: vaccel_blob,
+    /// The blob's name, when it fits.
+    name: [c_char; NAME],
 }
 
 /// What the library keeps of a resource.
@@ -254,6 +256,7 @@ pub fn init_from_buf(
         unsafe {
             (&raw mut (*single).first).write(&raw mut (*single).blob);
             let blob = Ptr::new(&raw const (*single).blob, "blob")?;
+            naming.room = Some(Ptr::new(&raw const (*single).name, "name")?);
             blob::init_from_buf(blob, data, size, false, naming)?;
         }
         set!(res.nr_blobs = 1);
@@ -335,6 +338,9 @@ fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
             blob.as_ptr(),
             single.wrapping_byte_add(offset_of!(Single, blob)).cast(),
         ) {
+            if get!(blob.name) == single.wrapping_byte_add(offset_of!(Single, name)).cast() {
+                set!(blob.name = std::ptr::null_mut());
+            }
             blob::release(blob);
         } else {
             blob::delete(blob);

@@ -118,6 +118,7 @@ impl Rundir {
         } else {
             base.join("vaccel.XXXXXX")
         };
+        let shown = template.display().to_string();
         let bytes = template.into_os_string().into_vec();
         if bytes.len() > MAX {
             fail!(ENAMETOOLONG, "the path is longer than {MAX} bytes");
@@ -131,7 +132,7 @@ impl Rundir {
             (failed.then_some(error), CString::from_raw(raw))
         };
         match failed {
-            Some(e) => Err(Error::io("mkdtemp", &e)),
+            Some(e) => Err(Error::io(shown, &e)),
             None => Ok(Self::new(Ok(path))),
         }
     }
@@ -228,6 +229,16 @@ mod tests {
         std::fs::write(path.join("session.1/left"), "x").unwrap();
         rundir.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_place_that_is_no_folder_is_named_in_the_error() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let e = Rundir::create_in(&file, false).unwrap_err();
+        assert_eq!(e.code(), vaccel_abi::error::ENOTDIR);
+        assert!(e.message().contains(file.to_str().unwrap()), "{e}");
     }
 
     #[test]

@@ -7,13 +7,13 @@ use crate::ptr::Ptr;
 use crate::slab::Slab;
 use crate::stats::{self, Stats};
 use crate::{
-    Result, alloc, err, fail, get, lock, log_debug, log_warn, resource, rundir, runtime, set,
+    Result, alloc, err, fail, get, last_error, lock, log_debug, log_warn, register, resource,
+    rundir, runtime, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
-use std::thread::ThreadId;
 use vaccel_abi::plugin::{PLUGIN_REMOTE, PluginType};
 use vaccel_abi::resource::{RESOURCE_MAX, ResourceType, vaccel_resource};
 use vaccel_abi::session::{RUNDIR_MAX, vaccel_session};
@@ -42,7 +42,9 @@ pub(crate) struct Inner {
     /// Numbers of the registered resources, by type.
     pub(crate) resources: [OrderedSet; TYPES],
     /// Resources that are being registered, by whom.
-    pub(crate) underway: Vec<(u32, ThreadId)>,
+    pub(crate) underway: Vec<(u32, register::Thread)>,
+    /// Threads that wait for one of those to end.
+    pub(crate) waiters: u32,
 }
 
 impl Slot {
@@ -154,6 +156,7 @@ fn attach(sess: Ptr<vaccel_session>, plugin: &Plugin, flags: PluginType) -> Resu
         }
         return Ok(());
     };
+    last_error::begin_call();
     // SAFETY: a function of a loaded plugin, called with an initialised session.
     let result = unsafe { callback(sess.as_ptr(), flags & !PLUGIN_REMOTE) };
     if result != 0 {
@@ -165,9 +168,10 @@ fn attach(sess: Ptr<vaccel_session>, plugin: &Plugin, flags: PluginType) -> Resu
 /// Tells the plugin that a session is over.
 fn detach(sess: Ptr<vaccel_session>, plugin: &Plugin) {
     if let Some(callback) = plugin.info().session_release
-        && plugin.is_loaded()
+        && !plugin.has_ended()
     {
-        // SAFETY: a function of a loaded plugin, called with an open session.
+        last_error::begin_call();
+        // SAFETY: a function of a plugin that did not end, called with an open session.
         let result = unsafe { callback(sess.as_ptr()) };
         if result != 0 {
             log_warn!("{}", plugin.error("closing a session", result));
@@ -265,15 +269,15 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
         );
     }
     let slot = slot(sess)?;
-    for t in 0..TYPES {
-        let registered: Vec<_> = lock(&slot.inner).resources[t].iter().collect();
-        for res in registered {
-            if let Some(res) = resource::by_id(vaccel_id_t::from(res)) {
-                let result = resource::unregister(res, sess);
-                if let Err(e) = result {
-                    log_warn!("releasing session {id}: {e}");
-                }
-            }
+    let registered: Vec<_> = {
+        let inner = lock(&slot.inner);
+        inner.resources.iter().flat_map(OrderedSet::iter).collect()
+    };
+    for res in registered {
+        if let Some(res) = resource::by_id(vaccel_id_t::from(res))
+            && let Err(e) = resource::unregister(res, sess)
+        {
+            log_warn!("releasing session {id}: {e}");
         }
     }
     remove_rundir(sess);
@@ -324,6 +328,7 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         if !current.is_loaded() {
             fail!(ENODEV, "plugin `{}` was unloaded", current.name());
         }
+        last_error::begin_call();
         // SAFETY: a function of a loaded plugin, called with an open session.
         let result = unsafe { callback(sess.as_ptr(), flags & !PLUGIN_REMOTE) };
         if result != 0 {

@@ -12,6 +12,7 @@ macro_rules! naming {
             name: optional_text!($name),
             folder: optional_text!($folder),
             randomize: $randomize,
+            room: None,
         }
     };
 }

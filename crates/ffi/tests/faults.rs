@@ -77,8 +77,14 @@ fn a_session_outlives_its_plugin() {
     let mut sess = session(0);
     let mut res = from_memory(RESOURCE_DATA, None);
     expect(OK, vaccel_resource_register(&mut *res, &mut *sess));
+    let finis = counter(&LOCAL, c"finis");
+    let (releases, unregistrations) = (
+        counter(&LOCAL, c"session_releases"),
+        counter(&LOCAL, c"unregistrations"),
+    );
     expect(OK, vaccel_cleanup());
-    assert_eq!(counter(&LOCAL, c"finis"), 1);
+    // What the plugin keeps of the session is still there, but for releasing it only.
+    assert_eq!(counter(&LOCAL, c"finis"), finis);
     expect(ENODEV, vaccel_noop(&mut *sess));
     assert!(message().contains("unloaded"), "{}", message());
     let mut number = 1f64;
@@ -89,11 +95,34 @@ fn a_session_outlives_its_plugin() {
     // Everything can still be given back.
     expect(OK, vaccel_resource_unregister(&mut *res, &mut *sess));
     expect(OK, vaccel_resource_release(&mut *res));
+    assert_eq!(counter(&LOCAL, c"unregistrations"), unregistrations + 1);
     expect(OK, vaccel_session_release(&mut *sess));
+    assert_eq!(counter(&LOCAL, c"session_releases"), releases + 1);
+    assert_eq!(counter(&LOCAL, c"finis"), finis + 1);
     start(&[&LOCAL]);
     let mut sess = session(0);
     expect(OK, vaccel_noop(&mut *sess));
     expect(OK, vaccel_session_release(&mut *sess));
+}
+
+#[test]
+fn a_plugin_ends_before_it_begins_again_although_a_session_is_open() {
+    let _alone = alone();
+    start(&[&LOCAL]);
+    let mut old = session(0);
+    let finis = counter(&LOCAL, c"finis");
+    let releases = counter(&LOCAL, c"session_releases");
+    expect(OK, vaccel_cleanup());
+    assert_eq!(counter(&LOCAL, c"finis"), finis);
+    start(&[&LOCAL]);
+    assert_eq!(counter(&LOCAL, c"finis"), finis + 1);
+    let mut new = session(0);
+    // The plugin knows nothing of the old session any more, and is not asked.
+    expect(OK, vaccel_session_release(&mut *old));
+    assert_eq!(counter(&LOCAL, c"session_releases"), releases);
+    assert_eq!(counter(&LOCAL, c"finis"), finis + 1);
+    expect(OK, vaccel_noop(&mut *new));
+    expect(OK, vaccel_session_release(&mut *new));
 }
 
 #[test]

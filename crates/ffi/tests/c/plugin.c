@@ -333,11 +333,15 @@ static int fini(void)
 	return VACCEL_OK;
 }
 
-#ifdef TRANSPORT
+#if defined(TRANSPORT) || !defined(BARE)
 static int session_init(struct vaccel_session *sess, uint32_t flags)
 {
 	(void)flags;
+#ifdef TRANSPORT
 	sess->remote_id = 1000 + sess->id;
+#else
+	(void)sess;
+#endif
 	session_inits++;
 	return VACCEL_OK;
 }
@@ -375,8 +379,10 @@ static int resource_unregister(struct vaccel_resource *res,
 VACCEL_PLUGIN(.name = NAME, .version = "1.2.3", .vaccel_version = WANTS,
 	      .type = TYPE, .init = init, .fini = fini,
 #ifdef TRANSPORT
-	      .is_virtio = true, .session_init = session_init,
-	      .session_release = session_release,
+	      .is_virtio = true,
+#endif
+#if defined(TRANSPORT) || !defined(BARE)
+	      .session_init = session_init, .session_release = session_release,
 #endif
 #ifndef BARE
 	      .resource_register = resource_register,
