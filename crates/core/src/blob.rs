@@ -468,6 +468,7 @@ mod tests {
             name: Some(c"x"),
             folder: Some(&c_folder),
             randomize: false,
+            room: None,
         };
         let blob = from_memory(Naming::default()).unwrap();
         persist(blob, naming).unwrap();
