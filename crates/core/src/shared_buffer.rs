@@ -40,7 +40,10 @@ pub fn alloc(sess: Ptr<vaccel_session>, size: usize) -> Result<*mut c_void> {
 ///
 /// # Errors
 /// Those of the plugin.
-pub fn free(sess: Ptr<vaccel_session>, at: *mut c_void) -> Result {
+///
+/// # Safety
+/// `at` is null or came from [`alloc`] with this session, and nobody uses it any more.
+pub unsafe fn free(sess: Ptr<vaccel_session>, at: *mut c_void) -> Result {
     if at.is_null() {
         return Ok(());
     }

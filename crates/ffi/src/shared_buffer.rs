@@ -14,6 +14,7 @@ export! {
 
     /// Frees it.
     fn vaccel_buffer_free(sess: *mut vaccel_session, buf: *mut c_void) {
-        shared_buffer::free(ptr!(sess), buf)
+        // SAFETY: the contract of the exported function.
+        unsafe { shared_buffer::free(ptr!(sess), buf) }
     }
 }
