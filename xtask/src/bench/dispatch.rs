@@ -280,6 +280,7 @@ fn lookups(functions: &Functions, session: &Session) -> Result<Vec<Figure>> {
         let mut found = std::ptr::null_mut();
         // SAFETY: a place for the result.
         nanoseconds(ROUNDS, 20_000, || {
+            // SAFETY: `found` receives a pointer.
             ok(unsafe { (functions.session_get)(&raw mut found, black_box(id)) })
         })
     };
@@ -287,6 +288,7 @@ fn lookups(functions: &Functions, session: &Session) -> Result<Vec<Figure>> {
         let mut found = std::ptr::null_mut();
         // SAFETY: a place for the result.
         nanoseconds(ROUNDS, 20_000, || {
+            // SAFETY: `found` receives a pointer.
             ok(unsafe { (functions.resource_get)(&raw mut found, black_box(id)) })
         })
     };
