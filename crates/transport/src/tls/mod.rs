@@ -2,7 +2,7 @@
 //!
 //! The rest of this crate moves bytes over a descriptor and knows no encryption.
 //! So an encrypted stream is one end of a pair of sockets; at the other end a
-//! [pump](relay) encrypts and decrypts, and has the TCP connection. What is lost
+//! pump (`relay.rs`) encrypts and decrypts, and has the TCP connection. What is lost
 //! is one hop within the machine; what is won is that keys are in one place: the
 //! agent pumps in its own process, and a worker, which runs what clients send,
 //! sees neither the key of the agent nor those of the connection.
