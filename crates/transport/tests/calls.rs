@@ -332,7 +332,7 @@ fn requests_beyond_what_the_agent_takes_are_refused_here() {
     let error = echo(&connection, ECHO, &[&data, &data], None).unwrap_err();
     assert_eq!(error.code(), vaccel_abi::error::ERANGE);
     assert!(
-        error.to_string().contains("the limit is 1074790400"),
+        error.to_string().contains("the limit is 1073741824"),
         "{error}"
     );
     assert!(agent.seen.requests.lock().unwrap().is_empty());

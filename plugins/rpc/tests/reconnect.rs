@@ -178,6 +178,16 @@ fn a_stopped_agent_makes_calls_end_at_their_deadline_and_goes_on_afterwards() {
     let all: Vec<u32> = [vec![agent.id()], workers_of(&agent, 1)].concat();
     all.iter()
         .for_each(|&process| signal(process, libc::SIGSTOP));
+    // The signal is sent at once; the process stops a moment later.
+    let stopped = |process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        stat.rsplit(')')
+            .next()
+            .unwrap()
+            .trim_start()
+            .starts_with('T')
+    };
+    until("all have stopped", || all.iter().all(stopped));
     for _ in 0..3 {
         let begun = Instant::now();
         assert_eq!(session.noop(), code::ETIMEDOUT);
