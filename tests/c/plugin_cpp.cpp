@@ -42,4 +42,4 @@ int model_load(struct vaccel_session *, struct vaccel_resource *, const char *)
 
 VACCEL_PLUGIN("cpp", "1.0.0", VACCEL_VERSION, init, fini, false, VACCEL_PLUGIN_CPU, nullptr,
               nullptr, nullptr, nullptr, nullptr, nullptr)
-VACCEL_PLUGIN_EXT(model_load, nullptr, nullptr, nullptr, nullptr)
+VACCEL_PLUGIN_EXT(model_load, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr)

@@ -87,5 +87,6 @@ fn the_transport_plugin_is_small() {
         .unwrap()
         .parse()
         .unwrap();
-    assert!(code < 2 << 20, "{code} bytes of code");
+    // TLS is the most of it.
+    assert!(code < 4 << 20, "{code} bytes of code");
 }
