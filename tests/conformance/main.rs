@@ -19,14 +19,11 @@ const GROUPS: [&str; 6] = [
 type Answers = BTreeMap<String, Value>;
 
 fn driver(settings: &[(&str, &str)], groups: &[&str]) -> Answers {
-    let library = stage().unwrap().join("lib/libvaccel.so.0");
-    let mut program = Program::at(env!("CARGO_BIN_EXE_conformance-driver").as_ref())
-        .env("VACCEL_LIBRARY", library)
-        .args(groups);
-    for (name, value) in settings {
-        program = program.env(name, value);
-    }
-    let text = program.output().unwrap();
+    let text = Program::driver(env!("CARGO_BIN_EXE_conformance-driver"), groups)
+        .unwrap()
+        .envs(settings)
+        .output()
+        .unwrap();
     let answers: Answers = text
         .lines()
         // The others are the library's log.

@@ -4,21 +4,16 @@
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use vaccel_tests::{Program, Run, reference_plugin, stage};
+use vaccel_tests::{Program, Run, reference_plugin};
 
 fn driver(groups: &[&str], settings: &[(&str, &Path)]) -> Run {
-    let mut program = Program::at(env!("CARGO_BIN_EXE_conformance-driver").as_ref())
-        .env(
-            "VACCEL_LIBRARY",
-            stage().unwrap().join("lib/libvaccel.so.0"),
-        )
+    Program::driver(env!("CARGO_BIN_EXE_conformance-driver"), groups)
+        .unwrap()
         .env("VACCEL_PLUGINS", reference_plugin().unwrap())
         .env("VACCEL_LOG_LEVEL", "3")
-        .args(groups);
-    for (name, value) in settings {
-        program = program.env(name, value);
-    }
-    program.run().unwrap()
+        .envs(settings)
+        .run()
+        .unwrap()
 }
 
 #[test]

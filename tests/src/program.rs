@@ -84,6 +84,26 @@ impl Program {
         self
     }
 
+    /// Sets variables.
+    #[must_use]
+    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, settings: &[(K, V)]) -> Self {
+        self.0
+            .envs(settings.iter().map(|(key, value)| (key, value)));
+        self
+    }
+
+    /// The conformance driver, at a path that only a test of this package knows, on
+    /// the staged library.
+    ///
+    /// # Errors
+    /// When nothing is staged.
+    pub fn driver(path: &str, groups: &[&str]) -> Result<Self> {
+        let library = crate::stage()?.join("lib/libvaccel.so.0");
+        Ok(Self::at(Path::new(path))
+            .env("VACCEL_LIBRARY", library)
+            .args(groups))
+    }
+
     /// Starts the program without waiting for it; its output is collected.
     ///
     /// # Errors

@@ -256,13 +256,20 @@ pub static OPS: &[OpSpec] = &[
         [MODEL] => [output("info", Kind::Tensors)]),
 ];
 
+/// The place of a code in [`OPS`].
+#[must_use]
+pub fn position(code: OpType) -> Option<usize> {
+    let at = code as usize;
+    match OPS.get(at) {
+        Some(spec) if spec.code == code => Some(at),
+        _ => OPS.iter().position(|spec| spec.code == code),
+    }
+}
+
 /// The row of a code.
 #[must_use]
 pub fn find(code: OpType) -> Option<&'static OpSpec> {
-    match OPS.get(code as usize) {
-        Some(spec) if spec.code == code => Some(spec),
-        _ => OPS.iter().find(|spec| spec.code == code),
-    }
+    position(code).map(|at| &OPS[at])
 }
 
 /// The row of a name.

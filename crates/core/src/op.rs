@@ -187,7 +187,7 @@ pub fn trace(
     let end = prof::now();
     let on = flags::get() & (flags::PROFILING | flags::TRACE);
     if on != 0
-        && let Some(index) = table::OPS.iter().position(|spec| spec.code == op)
+        && let Some(index) = table::position(op)
     {
         let (bytes_in, bytes_out) = bytes();
         let call = Call {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use vaccel_abi::op::OpType;
 use vaccel_abi::prof::vaccel_prof_stats;
 use vaccel_abi::session::vaccel_session;
-use vaccel_abi::table::OPS;
+use vaccel_abi::table::{self, OPS};
 
 /// A histogram for each operation, made when the operation is first called.
 ///
@@ -99,7 +99,7 @@ pub(crate) fn add(sess: Ptr<vaccel_session>, index: usize, call: &Call) {
 /// # Errors
 /// `EINVAL` for an operation that does not exist or a session that is not open.
 pub fn of(sess: Option<Ptr<vaccel_session>>, op: OpType) -> Result<vaccel_prof_stats> {
-    let Some(index) = OPS.iter().position(|spec| spec.code == op) else {
+    let Some(index) = table::position(op) else {
         fail!(EINVAL, "there is no operation {op}");
     };
     let stats = match sess {
