@@ -1,28 +1,44 @@
 //! Arguments: a pointer, a size and a type.
 
 use crate::ptr::Ptr;
-use crate::{Result, alloc, err, get, get_bool, set};
+use crate::{Error, Result, alloc, get, get_bool, set};
 use std::ffi::c_void;
 use vaccel_abi::arg::{ARG_MAX, ArgType, element_size, is_scalar, name, vaccel_arg};
+use vaccel_abi::error::EINVAL;
 
-/// Checks that a size fits a type.
+/// Checks that a size fits a type. Callers know the type of most arguments when they
+/// are compiled: of all this, a test for null is left then.
+#[inline(always)]
 pub(crate) fn check(buf: *const c_void, size: usize, type_: ArgType) -> Result {
-    if type_ >= ARG_MAX {
-        return Err(err!(EINVAL, "{type_} is not a type of argument").quiet());
+    let fits = |element| {
+        if is_scalar(type_) {
+            size == element
+        } else {
+            size.is_multiple_of(element)
+        }
+    };
+    if type_ < ARG_MAX && !buf.is_null() && size != 0 && fits(element_size(type_)) {
+        return Ok(());
     }
-    if buf.is_null() || size == 0 {
-        return Err(err!(EINVAL, "an argument of type {} needs data", name(type_)).quiet());
-    }
-    let element = element_size(type_);
-    if (is_scalar(type_) && size != element) || !size.is_multiple_of(element) {
-        return Err(err!(
-            EINVAL,
-            "{size} bytes do not fit {}, whose elements have {element}",
-            name(type_)
+    Err(misfit(buf, size, type_))
+}
+
+/// Why a size does not fit a type.
+#[cold]
+#[inline(never)]
+fn misfit(buf: *const c_void, size: usize, type_: ArgType) -> Error {
+    let text = if type_ >= ARG_MAX {
+        format!("{type_} is not a type of argument")
+    } else if buf.is_null() || size == 0 {
+        format!("an argument of type {} needs data", name(type_))
+    } else {
+        format!(
+            "{size} bytes do not fit {}, whose elements have {}",
+            name(type_),
+            element_size(type_)
         )
-        .quiet());
-    }
-    Ok(())
+    };
+    Error::new(EINVAL, text).quiet()
 }
 
 /// `vaccel_arg_init`: an argument with its own copy of the data.

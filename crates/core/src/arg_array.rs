@@ -71,7 +71,7 @@ impl Array {
 
     /// `vaccel_arg_array_release`: frees what the array owns.
     pub fn release(self) {
-        self.clear();
+        self.free_data();
         let array = self.0;
         if get_bool!(array.owned) {
             // SAFETY: an owned array's memory comes from libc.
@@ -95,16 +95,27 @@ impl Array {
 
     /// `vaccel_arg_array_clear`: no arguments; the room stays.
     pub fn clear(self) {
+        self.free_data();
         let array = self.0;
-        if get_bool!(array.owned) {
-            for i in 0..get!(array.count) {
-                if let Ok(arg) = self.at(i) {
-                    release(arg);
-                }
-            }
-        }
         set!(array.count = 0);
         set!(array.position = 0);
+    }
+
+    /// Frees the data that belong to the arguments, before those are forgotten.
+    fn free_data(self) {
+        let array = self.0;
+        let args = get!(array.args);
+        if !get_bool!(array.owned) || args.is_null() {
+            return;
+        }
+        for i in 0..get!(array.count) {
+            // SAFETY: below `count`.
+            if let Ok(arg) = unsafe { Ptr::new(args.add(i), "arg") }
+                && get_bool!(arg.owned)
+            {
+                release(arg);
+            }
+        }
     }
 
     /// The arguments, to be handed to an operation.
@@ -170,33 +181,51 @@ impl Array {
         set!(array.position = self.position() + 1);
     }
 
+    /// Appends an argument. Its fields are written one by one where they stay: built
+    /// elsewhere first, they would be read back in larger pieces than they were written,
+    /// which a processor cannot forward and waits for.
+    #[inline(always)]
     fn push(self, arg: vaccel_arg) -> Result {
         let array = self.0;
-        let (count, capacity) = (get!(array.count), get!(array.capacity));
+        let count = get!(array.count);
+        if !get_bool!(array.owned) || count >= get!(array.capacity) {
+            self.grow()?;
+        }
+        // SAFETY: `count` is below the capacity.
+        let place = unsafe { Ptr::new(get!(array.args).add(count), "args")? };
+        set!(place.buf = arg.buf);
+        set!(place.size = arg.size);
+        set!(place.type_ = arg.type_);
+        set!(place.custom_type_id = arg.custom_type_id);
+        set!(place.owned = arg.owned);
+        set!(array.count = count + 1);
+        Ok(())
+    }
+
+    /// Makes room for one more argument, and for as many again.
+    #[cold]
+    #[inline(never)]
+    fn grow(self) -> Result {
+        let array = self.0;
         if !get_bool!(array.owned) {
             fail!(
                 EPERM,
                 "an array that wraps the caller's arguments cannot grow"
             );
         }
-        if count >= capacity {
-            let more = count.checked_mul(2).map_or(usize::MAX, |n| n.max(4));
-            let new = alloc::array::<vaccel_arg>(more)?;
-            let old = get!(array.args);
-            if !old.is_null() {
-                // SAFETY: `count` arguments are there, and more fit into the new memory.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(old, new, count);
-                    alloc::free(old);
-                }
+        let count = get!(array.count);
+        let more = count.checked_mul(2).map_or(usize::MAX, |n| n.max(4));
+        let new = alloc::array::<vaccel_arg>(more)?;
+        let old = get!(array.args);
+        if !old.is_null() {
+            // SAFETY: `count` arguments are there, and more fit into the new memory.
+            unsafe {
+                std::ptr::copy_nonoverlapping(old, new, count);
+                alloc::free(old);
             }
-            set!(array.args = new);
-            set!(array.capacity = more);
         }
-        let args = get!(array.args);
-        // SAFETY: `count` is below the capacity.
-        unsafe { args.add(count).write(arg) };
-        set!(array.count = count + 1);
+        set!(array.args = new);
+        set!(array.capacity = more);
         Ok(())
     }
 
@@ -205,6 +234,7 @@ impl Array {
     /// # Errors
     /// `EINVAL` for no data or a size that does not fit the type; `EPERM` for a
     /// wrapped array; `ENOMEM`.
+    #[inline(always)]
     pub fn add(self, buf: *mut c_void, size: usize, type_: ArgType, custom: u32) -> Result {
         check(buf, size, type_)?;
         self.push(vaccel_arg {

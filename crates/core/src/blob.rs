@@ -200,41 +200,53 @@ fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: *const c_char) -> Res
 /// `EINVAL` for an empty name, `.`, `..`, and names with `/`; `ENAMETOOLONG`;
 /// `ENOMEM`.
 fn compose(naming: Naming<'_>) -> Result<*mut c_char> {
-    let given = naming.name.map_or(&b"file"[..], CStr::to_bytes);
-    if given.is_empty() || given == b"." || given == b".." || given.contains(&b'/') {
-        fail!(
-            EINVAL,
-            "`{}` is not a plain file name",
-            String::from_utf8_lossy(given)
-        );
-    }
-    let ending = if naming.randomize || naming.name.is_none() {
-        &suffix()[..]
-    } else {
-        &[]
+    let given = match naming.name {
+        None => &b"file"[..],
+        Some(name) => plain(name)?,
     };
-    if given.len() + ending.len() > 255 {
+    let random = naming.randomize || naming.name.is_none();
+    let length = given.len() + if random { SUFFIX } else { 0 } + 1;
+    if length > 256 {
         fail!(ENAMETOOLONG, "the file name is longer than 255 bytes");
     }
-    let length = given.len() + ending.len() + 1;
     let name = match naming.room {
         Some(room) if length <= NAME => room.as_ptr().cast::<c_char>(),
         _ => alloc::array::<c_char>(length)?,
     };
+    let bytes = name.cast::<u8>();
     // SAFETY: room for both parts and the zero.
     unsafe {
-        name.cast::<u8>()
-            .copy_from_nonoverlapping(given.as_ptr(), given.len());
-        let rest = name.cast::<u8>().add(given.len());
-        rest.copy_from_nonoverlapping(ending.as_ptr(), ending.len());
-        rest.add(ending.len()).write(0);
+        bytes.copy_from_nonoverlapping(given.as_ptr(), given.len());
+        if random {
+            bytes
+                .add(given.len())
+                .cast::<[u8; SUFFIX]>()
+                .write(suffix());
+        }
+        bytes.add(length - 1).write(0);
     }
     Ok(name)
 }
 
+/// A name that names a file and no folder.
+fn plain(name: &CStr) -> Result<&[u8]> {
+    let bytes = name.to_bytes();
+    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
+        fail!(
+            EINVAL,
+            "`{}` is not a plain file name",
+            String::from_utf8_lossy(bytes)
+        );
+    }
+    Ok(bytes)
+}
+
+/// Bytes that make a name differ from all others.
+const SUFFIX: usize = 7;
+
 /// `_` and six characters that no other blob of this process has; files are created
 /// exclusively in private folders, so they need not be hard to guess.
-fn suffix() -> [u8; 7] {
+fn suffix() -> [u8; SUFFIX] {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Multiplying by an odd number permutes the 30-bit numbers.

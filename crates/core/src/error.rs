@@ -6,10 +6,14 @@ use vaccel_abi::{CResult, error as code};
 /// Result of everything in this crate.
 pub type Result<T = ()> = std::result::Result<T, Error>;
 
-/// Why a call failed.
+/// Why a call failed. One pointer, so that a `Result` of a call that works goes
+/// through a register.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
+#[error("{}", .0.message)]
+pub struct Error(Box<Detail>);
+
+#[derive(Debug, Clone)]
+struct Detail {
     code: CResult,
     message: Cow<'static, str>,
     quiet: bool,
@@ -17,12 +21,13 @@ pub struct Error {
 
 impl Error {
     /// An error with one of the codes of [`vaccel_abi::error`].
+    #[cold]
     pub fn new(code: CResult, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Detail {
             code,
             message: message.into(),
             quiet: false,
-        }
+        }))
     }
 
     /// The error of a failed system call on something, for example a path.
@@ -43,35 +48,33 @@ impl Error {
     /// it is logged for debugging only.
     #[must_use]
     pub fn quiet(mut self) -> Self {
-        self.quiet = true;
+        self.0.quiet = true;
         self
     }
 
     /// The code, never 0.
     #[must_use]
     pub fn code(&self) -> CResult {
-        self.code
+        self.0.code
     }
 
     /// The sentence.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// True when the error is logged for debugging only.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.quiet
+        self.0.quiet
     }
 
     /// The same error with words in front of its message.
     #[must_use]
-    pub fn context(self, what: impl std::fmt::Display) -> Self {
-        Self {
-            message: format!("{what}: {}", self.message).into(),
-            ..self
-        }
+    pub fn context(mut self, what: impl std::fmt::Display) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message).into();
+        self
     }
 }
 

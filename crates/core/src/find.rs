@@ -2,7 +2,7 @@
 
 use crate::ptr::Ptr;
 use crate::resource::{RESOURCES, by_id, class_of, identify, type_name};
-use crate::{Result, err, fail, get, lock, session};
+use crate::{Result, err, fail, get, session};
 use vaccel_abi::resource::{ResourceType, vaccel_resource};
 use vaccel_abi::session::vaccel_session;
 use vaccel_abi::vaccel_id_t;
@@ -55,7 +55,7 @@ pub fn require(
     wanted: ResourceType,
 ) -> Result {
     let slot = session::slot(sess)?;
-    let (id, class) = identify(res)?;
+    let (_, id, class) = identify(res)?;
     if get!(res.type_) != wanted {
         fail!(
             EINVAL,
@@ -64,7 +64,7 @@ pub fn require(
             type_name(wanted)
         );
     }
-    if !lock(&slot.inner).resources[class].contains(id) {
+    if !slot.registered.lock().resources[class].contains(id) {
         fail!(
             EPERM,
             "resource {id} is not registered with session {}; call vaccel_resource_register() first",

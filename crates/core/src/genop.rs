@@ -96,8 +96,9 @@ fn call(sess: Ptr<vaccel_session>, code: OpType, read: Args, write: Args) -> Res
     let Some(spec) = table::find(code) else {
         fail!(EINVAL, "there is no operation {code}");
     };
-    let r = bind("read", spec.read, read, spec.untyped)?;
-    let w = bind("write", spec.write, write, spec.untyped)?;
+    let (mut r, mut w) = (Bound::EMPTY, Bound::EMPTY);
+    bind(&mut r, "read", spec.read, read, spec.untyped)?;
+    bind(&mut w, "write", spec.write, write, spec.untyped)?;
     match code {
         OP_NOOP => op::noop(sess),
         OP_EXEC => {

@@ -4,7 +4,7 @@ use crate::arg::is_terminated;
 use crate::exec::Args;
 use crate::image::{Image, Text};
 use crate::ptr::Ptr;
-use crate::{Result, err, fail, get};
+use crate::{Error, Result, err, fail, get};
 use std::ffi::{CStr, c_void};
 use vaccel_abi::arg::{ARG_CUSTOM, ARG_STRING, CUSTOM_TENSOR, element_size, name, vaccel_arg};
 use vaccel_abi::table::{Kind, Param};
@@ -39,20 +39,19 @@ pub(crate) fn at(args: Args, index: usize) -> Result<Ptr<vaccel_arg>> {
     unsafe { Ptr::new(args.first.wrapping_add(index), "argument") }
 }
 
-/// Checks arguments against parameters.
+/// Checks arguments against parameters and fills `bound`, which is empty.
 ///
 /// # Errors
 /// `EINVAL`, naming the parameter, for missing and surplus arguments, other types
 /// (unless `untyped`), sizes that do not fit, null pointers, bytes that are not
 /// aligned for their type, and strings without end.
-pub(crate) fn bind(side: &str, params: &[Param], args: Args, untyped: bool) -> Result<Bound> {
-    let mut bound = Bound {
-        values: [ABSENT; MAX],
-        rest: Args {
-            first: std::ptr::null_mut(),
-            count: 0,
-        },
-    };
+pub(crate) fn bind(
+    bound: &mut Bound,
+    side: &str,
+    params: &[Param],
+    args: Args,
+    untyped: bool,
+) -> Result {
     let mut next = 0;
     for (slot, param) in bound.values.iter_mut().zip(params) {
         let open_ended = matches!(param.kind, Kind::Tensors | Kind::Rest);
@@ -91,7 +90,7 @@ pub(crate) fn bind(side: &str, params: &[Param], args: Args, untyped: bool) -> R
             args.count
         );
     }
-    Ok(bound)
+    Ok(())
 }
 
 /// True for an argument that holds one tensor structure.
@@ -156,37 +155,49 @@ fn check(param: &Param, arg: Ptr<vaccel_arg>, untyped: bool) -> Result<Value> {
 }
 
 fn check_rest(side: &str, rest: Args, first: usize) -> Result {
+    let read = side == "read";
     for i in 0..rest.count {
         let arg = at(rest, i)?;
         let (buf, size) = (get!(arg.buf), get!(arg.size));
-        if buf.is_null() && size > 0 {
-            fail!(
-                EINVAL,
-                "{side} argument {} has {size} bytes at a null pointer",
-                first + i
-            );
-        }
-        if isize::try_from(size).is_err() {
-            fail!(
-                EINVAL,
-                "{side} argument {} has too many bytes: {size}",
-                first + i
-            );
-        }
+        let fits = (!buf.is_null() || size == 0) && isize::try_from(size).is_ok();
         // SAFETY: the caller vouches for `size` bytes.
         let ends = || unsafe { is_terminated(buf, size) };
-        if side == "read" && get!(arg.type_) == ARG_STRING && !ends() {
-            fail!(
-                EINVAL,
-                "{side} argument {}: the string has no terminating zero",
-                first + i
-            );
+        if !fits || (read && get!(arg.type_) == ARG_STRING && !ends()) {
+            return Err(unfit(side, first + i, buf, size));
         }
     }
     Ok(())
 }
 
+/// What is wrong with an argument of an open-ended parameter.
+#[cold]
+#[inline(never)]
+fn unfit(side: &str, i: usize, buf: *const c_void, size: usize) -> Error {
+    if isize::try_from(size).is_err() {
+        err!(EINVAL, "{side} argument {i} has too many bytes: {size}")
+    } else if buf.is_null() && size > 0 {
+        err!(
+            EINVAL,
+            "{side} argument {i} has {size} bytes at a null pointer"
+        )
+    } else {
+        err!(
+            EINVAL,
+            "{side} argument {i}: the string has no terminating zero"
+        )
+    }
+}
+
 impl Bound {
+    /// Nothing bound. Filled in place: it is too large to be moved about.
+    pub(crate) const EMPTY: Self = Self {
+        values: [ABSENT; MAX],
+        rest: Args {
+            first: std::ptr::null_mut(),
+            count: 0,
+        },
+    };
+
     /// A parameter by its place in the table.
     pub(crate) fn value(&self, i: usize) -> Value {
         self.values[i]

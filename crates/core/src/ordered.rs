@@ -1,6 +1,7 @@
 //! A set of numbers in the order of insertion, with constant-time membership.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
 
 /// Up to this many, looking through all is faster than hashing.
 const LINEAR: usize = 16;
@@ -18,7 +19,7 @@ pub struct OrderedSet {
     head: usize,
     len: usize,
     /// Where each member is in `order`; kept only above `LINEAR` entries.
-    index: Option<HashMap<u32, usize>>,
+    index: Option<FxHashMap<u32, usize>>,
 }
 
 impl OrderedSet {
@@ -45,6 +46,7 @@ impl OrderedSet {
         self.len == 0
     }
 
+    #[inline]
     fn find(&self, value: u32) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(&value).copied(),
@@ -57,38 +59,45 @@ impl OrderedSet {
 
     /// True when `value` is a member.
     #[must_use]
+    #[inline]
     pub fn contains(&self, value: u32) -> bool {
         self.find(value).is_some()
     }
 
     /// Adds a member at the end; false when it is one already.
+    #[inline]
     pub fn insert(&mut self, value: u32) -> bool {
         debug_assert_ne!(value, GONE);
-        if self.contains(value) {
+        if let Some(index) = &mut self.index {
+            match index.entry(value) {
+                Entry::Occupied(_) => return false,
+                Entry::Vacant(place) => {
+                    place.insert(self.order.len());
+                }
+            }
+        } else if self.contains(value) {
             return false;
         }
         self.order.push(value);
         self.len += 1;
-        match &mut self.index {
-            Some(index) => {
-                index.insert(value, self.order.len() - 1);
-            }
-            None if self.order.len() - self.head > LINEAR => self.rebuild(),
-            None => {}
+        if self.index.is_none() && self.order.len() - self.head > LINEAR {
+            self.rebuild();
         }
         true
     }
 
     /// Takes a member out; false when it is none.
+    #[inline]
     pub fn remove(&mut self, value: u32) -> bool {
-        let Some(at) = self.find(value) else {
+        let found = match &mut self.index {
+            Some(index) => index.remove(&value),
+            None => self.find(value),
+        };
+        let Some(at) = found else {
             return false;
         };
         self.order[at] = GONE;
         self.len -= 1;
-        if let Some(index) = &mut self.index {
-            index.remove(&value);
-        }
         if self.len == 0 {
             self.order.clear();
             self.head = 0;
@@ -108,6 +117,7 @@ impl OrderedSet {
     }
 
     /// Drops removed entries and makes the index anew.
+    #[cold]
     fn rebuild(&mut self) {
         self.order.retain(|&v| v != GONE);
         self.head = 0;

@@ -1,6 +1,6 @@
 //! Pointers that came from C.
 
-use crate::{Result, fail};
+use crate::{Error, Result, err, fail};
 use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
 
@@ -31,8 +31,7 @@ impl<T> Ptr<T> {
     pub unsafe fn new(pointer: *const T, name: &'static str) -> Result<Self> {
         match NonNull::new(pointer.cast_mut()) {
             Some(p) if p.is_aligned() => Ok(Self(p)),
-            Some(_) => fail!(EINVAL, "`{name}` is not aligned"),
-            None => fail!(EINVAL, "`{name}` is null"),
+            unusable => Err(bad(name, unusable.is_none())),
         }
     }
 
@@ -67,6 +66,13 @@ impl<T> Ptr<T> {
         // SAFETY: the contract of `new`.
         unsafe { self.0.read() }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn bad(name: &'static str, null: bool) -> Error {
+    let why = if null { "null" } else { "not aligned" };
+    err!(EINVAL, "`{name}` is {why}")
 }
 
 /// Reads a field behind a [`Ptr`](crate::ptr::Ptr): `get!(sess.id)`.

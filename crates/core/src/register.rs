@@ -2,6 +2,7 @@
 
 use crate::plugin::Plugin;
 use crate::ptr::Ptr;
+use crate::registrations::{Claim, Thread};
 use crate::resource::{self, Slot};
 use crate::{
     Error, Result, alloc, blob, download, err, fail, get, last_error, lock, log_debug, op, plugin,
@@ -12,7 +13,6 @@ use std::io::Write as _;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vaccel_abi::blob::{BLOB_BUFFER, vaccel_blob};
 use vaccel_abi::plugin::ResourceFn;
@@ -33,8 +33,7 @@ const MAX_DEPTH: usize = 64;
 /// URL in a local session; `EREMOTEIO` when a transport gives no number; those of
 /// the file system and the plugin. The resource is not registered then.
 pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
-    let (id, class) = resource::identify(res)?;
-    let r = resource::slot(res)?;
+    let (r, id, class) = resource::identify(res)?;
     let s = session::slot(sess)?;
     let Some(plugin) = s.plugin() else {
         fail!(EINVAL, "session {} is not open", get!(sess.id));
@@ -48,31 +47,42 @@ pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result 
             plugin.name()
         );
     }
+    let link = || {
+        // Numbers of slots are below 2^20.
+        let number = get!(sess.id) as u32;
+        s.registered
+            .link((id, class), &r.sessions, number, |resources, sessions| {
+                session::show(sess, s, resources, class);
+                resource::show(res, r, sessions);
+            });
+    };
     let Some(callback) = callback else {
-        link(res, r, sess, s, id, class);
+        link();
         return Ok(());
     };
     last_error::begin_call();
-    if !claim(s, id, class)? {
-        log_debug!(
-            "resource {id} is registered with session {} already",
-            get!(sess.id)
-        );
-        return Ok(());
+    match s.registered.claim(id, class, this_thread()) {
+        Claim::Granted => {}
+        Claim::Done => {
+            log_debug!(
+                "resource {id} is registered with session {} already",
+                get!(sess.id)
+            );
+            return Ok(());
+        }
+        Claim::OwnUnderway => fail!(
+            EINPROGRESS,
+            "resource {id} is just being registered by this thread"
+        ),
     }
     let result = if plugin.is_loaded() {
         call(plugin, callback, res, sess)
     } else {
         Err(err!(ENODEV, "plugin `{}` was unloaded", plugin.name()))
     };
-    // One critical section for both: a thread that waits finds the resource there.
-    let someone_waits = if result.is_ok() {
-        link(res, r, sess, s, id, class)
-    } else {
-        finish(&mut lock(&s.inner), id)
-    };
-    if someone_waits {
-        s.changed.notify_all();
+    match &result {
+        Ok(()) => link(),
+        Err(_) => s.registered.give_up(id),
     }
     result
 }
@@ -99,71 +109,9 @@ fn call(
     Ok(())
 }
 
-/// A thread that lives, by the address of something that it alone has.
-pub(crate) type Thread = usize;
-
 fn this_thread() -> Thread {
     thread_local!(static OWN: u8 = const { 0 });
     OWN.with(|own| std::ptr::from_ref(own).addr())
-}
-
-/// A registration is no longer under way; true when a thread waits for its end.
-/// Waking nobody would still be a system call.
-fn finish(inner: &mut session::Inner, id: u32) -> bool {
-    inner.underway.retain(|(other, _)| *other != id);
-    inner.waiters > 0
-}
-
-/// Marks a registration as under way; false when it is done already. Waits for
-/// another thread that is at it.
-fn claim(s: &session::Slot, id: u32, class: usize) -> Result<bool> {
-    let me = this_thread();
-    let mut inner = lock(&s.inner);
-    loop {
-        if inner.resources[class].contains(id) {
-            return Ok(false);
-        }
-        match inner.underway.iter().find(|(other, _)| *other == id) {
-            None => {
-                inner.underway.push((id, me));
-                return Ok(true);
-            }
-            Some((_, thread)) if *thread == me => {
-                fail!(
-                    EINPROGRESS,
-                    "resource {id} is just being registered by this thread"
-                );
-            }
-            Some(_) => {
-                inner.waiters += 1;
-                inner = s
-                    .changed
-                    .wait(inner)
-                    .unwrap_or_else(PoisonError::into_inner);
-                inner.waiters -= 1;
-            }
-        }
-    }
-}
-
-/// Notes a registration that has ended well; true when a thread waits for that.
-fn link(
-    res: Ptr<vaccel_resource>,
-    r: &Slot,
-    sess: Ptr<vaccel_session>,
-    s: &session::Slot,
-    id: u32,
-    class: usize,
-) -> bool {
-    let mut sessions = lock(&r.sessions);
-    let mut inner = lock(&s.inner);
-    if inner.resources[class].insert(id) {
-        // Numbers of slots are below 2^20.
-        sessions.insert(get!(sess.id) as u32);
-        session::show(sess, s, &inner, class);
-        resource::show(res, r, &sessions);
-    }
-    finish(&mut inner, id)
 }
 
 /// `vaccel_resource_unregister`.
@@ -172,24 +120,23 @@ fn link(
 /// `EINVAL` when it is not registered with the session; those of the plugin, but
 /// the resource is no longer registered then either.
 pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result {
-    let (id, class) = resource::identify(res)?;
-    let r = resource::slot(res)?;
+    let (r, id, class) = resource::identify(res)?;
     let s = session::slot(sess)?;
-    let plugin = {
-        let mut sessions = lock(&r.sessions);
-        let mut inner = lock(&s.inner);
-        if !inner.resources[class].remove(id) {
-            fail!(
-                EINVAL,
-                "resource {id} is not registered with session {}",
-                get!(sess.id)
-            );
-        }
-        sessions.remove(get!(sess.id) as u32);
-        session::show(sess, s, &inner, class);
-        resource::show(res, r, &sessions);
-        s.plugin()
-    };
+    let number = get!(sess.id) as u32;
+    let was = s
+        .registered
+        .unlink((id, class), &r.sessions, number, |resources, sessions| {
+            session::show(sess, s, resources, class);
+            resource::show(res, r, sessions);
+        });
+    if !was {
+        fail!(
+            EINVAL,
+            "resource {id} is not registered with session {}",
+            get!(sess.id)
+        );
+    }
+    let plugin = s.plugin();
     let Some(plugin) = plugin else { return Ok(()) };
     last_error::begin_call();
     let returned = match plugin.info().resource_unregister {

@@ -4,6 +4,7 @@ use crate::blob::{self, NAME, Naming};
 use crate::link::{self, Marker};
 use crate::ordered::OrderedSet;
 use crate::ptr::Ptr;
+use crate::registrations::Sessions;
 use crate::slab::Slab;
 use crate::text::Target;
 use crate::url::{self, Location};
@@ -41,7 +42,7 @@ pub(crate) struct Slot {
     /// The program's structure; null when the slot is free.
     pub(crate) resource: AtomicPtr<vaccel_resource>,
     /// Numbers of the sessions it is registered with.
-    pub(crate) sessions: Mutex<OrderedSet>,
+    pub(crate) sessions: Sessions,
     /// The blobs are there.
     pub(crate) prepared: AtomicBool,
     /// Sealed files in memory that blobs of a library point at. Held while files
@@ -104,11 +105,11 @@ fn not_alive(id: vaccel_id_t) -> Error {
     )
 }
 
-/// Number and class of a live resource.
-pub(crate) fn identify(res: Ptr<vaccel_resource>) -> Result<(u32, usize)> {
-    slot(res)?;
+/// Slot, number and class of a live resource.
+pub(crate) fn identify(res: Ptr<vaccel_resource>) -> Result<(&'static Slot, u32, usize)> {
+    let slot = slot(res)?;
     // Numbers of slots are below 2^20.
-    Ok((get!(res.id) as u32, class_of(get!(res.type_))?))
+    Ok((slot, get!(res.id) as u32, class_of(get!(res.type_))?))
 }
 
 /// The live resource with a number.

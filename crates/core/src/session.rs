@@ -4,22 +4,21 @@ use crate::link::{self, Marker};
 use crate::ordered::OrderedSet;
 use crate::plugin::{self, Plugin};
 use crate::ptr::Ptr;
+use crate::registrations::{Registrations, TYPES};
 use crate::slab::Slab;
 use crate::stats::{self, Stats};
 use crate::{
-    Result, alloc, err, fail, get, last_error, lock, log_debug, log_warn, register, resource,
-    rundir, runtime, set,
+    Result, alloc, err, fail, get, last_error, log_debug, log_warn, resource, rundir, runtime, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
 use vaccel_abi::plugin::{PLUGIN_REMOTE, PluginType};
 use vaccel_abi::resource::{RESOURCE_MAX, ResourceType, vaccel_resource};
 use vaccel_abi::session::{RUNDIR_MAX, vaccel_session};
 use vaccel_abi::vaccel_id_t;
 
-const TYPES: usize = RESOURCE_MAX as usize;
+const _: () = assert!(TYPES == RESOURCE_MAX as usize);
 
 /// What the library keeps of a session.
 #[derive(Default)]
@@ -28,23 +27,11 @@ pub(crate) struct Slot {
     pub(crate) session: AtomicPtr<vaccel_session>,
     /// The plugin that serves it: a `&'static Plugin`, or null.
     plugin: AtomicPtr<Plugin>,
-    pub(crate) inner: Mutex<Inner>,
-    /// A registration that was under way has ended.
-    pub(crate) changed: Condvar,
+    pub(crate) registered: Registrations,
     markers: [Marker; TYPES],
     entry: Marker,
     /// What its operations took.
     pub(crate) stats: Stats,
-}
-
-#[derive(Default)]
-pub(crate) struct Inner {
-    /// Numbers of the registered resources, by type.
-    pub(crate) resources: [OrderedSet; TYPES],
-    /// Resources that are being registered, by whom.
-    pub(crate) underway: Vec<(u32, register::Thread)>,
-    /// Threads that wait for one of those to end.
-    pub(crate) waiters: u32,
 }
 
 impl Slot {
@@ -270,7 +257,7 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
     }
     let slot = slot(sess)?;
     let registered: Vec<_> = {
-        let inner = lock(&slot.inner);
+        let inner = slot.registered.lock();
         inner.resources.iter().flat_map(OrderedSet::iter).collect()
     };
     for res in registered {
@@ -337,7 +324,13 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         set!(sess.hint = flags);
         return Ok(());
     }
-    if lock(&slot.inner).resources.iter().any(|r| !r.is_empty()) {
+    if slot
+        .registered
+        .lock()
+        .resources
+        .iter()
+        .any(|r| !r.is_empty())
+    {
         fail!(
             ENOTSUP,
             "a session with registered resources cannot change its plugin; unregister them first"
@@ -385,8 +378,8 @@ pub fn get_by_id(id: vaccel_id_t) -> Result<*mut vaccel_session> {
 /// `EINVAL` when session or resource is not alive.
 pub fn has_resource(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result<bool> {
     let slot = slot(sess)?;
-    let (id, class) = resource::identify(res)?;
-    Ok(lock(&slot.inner).resources[class].contains(id))
+    let (_, id, class) = resource::identify(res)?;
+    Ok(slot.registered.lock().resources[class].contains(id))
 }
 
 /// `vaccel_session_resource_by_id`.
@@ -396,7 +389,9 @@ pub fn has_resource(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Res
 pub fn resource_by_id(sess: Ptr<vaccel_session>, id: vaccel_id_t) -> Result<*mut vaccel_resource> {
     let slot = slot(sess)?;
     if let Ok(index) = u32::try_from(id)
-        && lock(&slot.inner)
+        && slot
+            .registered
+            .lock()
             .resources
             .iter()
             .any(|r| r.contains(index))
@@ -422,7 +417,7 @@ pub fn resource_by_type(
 ) -> Result<*mut vaccel_resource> {
     let class = resource::class_of(type_)?;
     let slot = slot(sess)?;
-    let first = lock(&slot.inner).resources[class].first();
+    let first = slot.registered.lock().resources[class].first();
     match first.and_then(|id| resource::by_id(vaccel_id_t::from(id))) {
         Some(res) => Ok(res.as_ptr()),
         None => Err(none_of(sess, type_)),
@@ -439,7 +434,7 @@ pub fn resources_by_type(
 ) -> Result<Vec<*mut vaccel_resource>> {
     let class = resource::class_of(type_)?;
     let slot = slot(sess)?;
-    let ids: Vec<_> = lock(&slot.inner).resources[class].iter().collect();
+    let ids: Vec<_> = slot.registered.lock().resources[class].iter().collect();
     let list: Vec<_> = ids
         .into_iter()
         .filter_map(|id| resource::by_id(vaccel_id_t::from(id)))
@@ -463,9 +458,9 @@ fn none_of(sess: Ptr<vaccel_session>, type_: ResourceType) -> crate::Error {
 
 /// Shows in the program's structure how many resources of a class there are.
 /// The caller holds the session's lock.
-pub(crate) fn show(sess: Ptr<vaccel_session>, slot: &Slot, inner: &Inner, class: usize) {
+pub(crate) fn show(sess: Ptr<vaccel_session>, slot: &Slot, resources: &OrderedSet, class: usize) {
     let p = sess.as_ptr();
-    let count = inner.resources[class].len();
+    let count = resources.len();
     // SAFETY: fields of a structure whose session is open; the lock is held.
     unsafe {
         AtomicUsize::from_ptr(&raw mut (*p).resource_counts[class]).store(count, Ordering::Relaxed);

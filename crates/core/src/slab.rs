@@ -1,12 +1,10 @@
 //! Numbered slots that never move: number to slot without a lock.
 
+use crate::sync::{AtomicPtr, CHUNKS, Mutex, Ordering, constant, nulls};
 use crate::{Result, fail, lock};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use vaccel_abi::vaccel_id_t;
 
 const CHUNK: usize = 64;
-const CHUNKS: usize = 1 << 14;
 /// How many slots there can be.
 pub const CAPACITY: usize = CHUNK * CHUNKS;
 /// How many classes of slots.
@@ -42,20 +40,22 @@ struct Link {
 }
 
 impl<T: Default + Sync + 'static> Slab<T> {
-    /// An empty table; allocates nothing.
-    #[must_use]
-    #[allow(clippy::new_without_default)]
-    pub const fn new() -> Self {
-        Self {
-            chunks: [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS],
-            free: Mutex::new(Free {
-                fresh: 0,
-                reusable: Vec::new(),
-                links: Vec::new(),
-                first: [NONE; CLASSES],
-                last: [NONE; CLASSES],
-                count: [0; CLASSES],
-            }),
+    constant! {
+        /// An empty table; allocates nothing.
+        #[must_use]
+        #[allow(clippy::new_without_default)]
+        pub fn new() -> Self {
+            Self {
+                chunks: nulls!(CHUNKS),
+                free: Mutex::new(Free {
+                    fresh: 0,
+                    reusable: Vec::new(),
+                    links: Vec::new(),
+                    first: [NONE; CLASSES],
+                    last: [NONE; CLASSES],
+                    count: [0; CLASSES],
+                }),
+            }
         }
     }
 
@@ -63,25 +63,12 @@ impl<T: Default + Sync + 'static> Slab<T> {
     ///
     /// # Errors
     /// `EUSERS` when all are taken.
+    #[inline]
     pub fn take(&'static self, class: usize) -> Result<(vaccel_id_t, &'static T)> {
         let mut free = lock(&self.free);
         let index = match free.reusable.pop() {
             Some(index) => index,
-            None if (free.fresh as usize) < CAPACITY => {
-                let index = free.fresh;
-                if (index as usize).is_multiple_of(CHUNK) {
-                    let chunk: Box<[T; CHUNK]> = Box::new(std::array::from_fn(|_| T::default()));
-                    self.chunks[index as usize / CHUNK]
-                        .store(Box::into_raw(chunk), Ordering::Release);
-                }
-                free.links.push(Link {
-                    previous: NONE,
-                    next: NONE,
-                    class: 0,
-                });
-                free.fresh += 1;
-                index
-            }
+            None if (free.fresh as usize) < CAPACITY => self.fresh(&mut free),
             None => fail!(
                 EUSERS,
                 "all {CAPACITY} numbers are in use; release what is not needed"
@@ -96,7 +83,25 @@ impl<T: Default + Sync + 'static> Slab<T> {
         }
     }
 
+    /// A slot that was never given out, in a chunk that may have to be made.
+    #[cold]
+    fn fresh(&self, free: &mut Free) -> u32 {
+        let index = free.fresh;
+        if (index as usize).is_multiple_of(CHUNK) {
+            let chunk: Box<[T; CHUNK]> = Box::new(std::array::from_fn(|_| T::default()));
+            self.chunks[index as usize / CHUNK].store(Box::into_raw(chunk), Ordering::Release);
+        }
+        free.links.push(Link {
+            previous: NONE,
+            next: NONE,
+            class: 0,
+        });
+        free.fresh += 1;
+        index
+    }
+
     /// Gives a slot back. The caller took it and gives it back once.
+    #[inline]
     pub fn give_back(&self, id: vaccel_id_t) {
         let Some(index) = index(id) else { return };
         let mut free = lock(&self.free);
@@ -186,58 +191,5 @@ impl Free {
             next => self.links[next as usize].previous = previous,
         }
         self.count[class as usize] -= 1;
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicU64;
-
-    #[test]
-    fn numbers_start_at_one_and_are_reused() {
-        static SLAB: Slab<AtomicU64> = Slab::new();
-        let (a, _) = SLAB.take(0).unwrap();
-        let (b, _) = SLAB.take(0).unwrap();
-        assert_eq!((a, b), (1, 2));
-        SLAB.give_back(a);
-        assert_eq!(SLAB.take(0).unwrap().0, 1);
-    }
-
-    #[test]
-    fn numbers_that_were_never_given_out_find_nothing() {
-        static SLAB: Slab<AtomicU64> = Slab::new();
-        for id in [0, -1, i64::MIN, i64::MAX, 1, 65, 1 << 40] {
-            assert!(SLAB.get(id).is_none(), "{id}");
-        }
-    }
-
-    #[test]
-    fn classes_keep_the_order_of_taking() {
-        static SLAB: Slab<AtomicU64> = Slab::new();
-        let ids: Vec<_> = (0..300).map(|i| SLAB.take(i % 3).unwrap().0).collect();
-        for id in ids.iter().filter(|id| **id % 2 == 0) {
-            SLAB.give_back(*id);
-        }
-        let expected: Vec<_> = ids
-            .iter()
-            .copied()
-            .filter(|id| id % 2 == 1 && (id - 1) % 3 == 1)
-            .collect();
-        assert_eq!(SLAB.all(1), expected);
-        assert_eq!(SLAB.first(1), expected.first().copied());
-        assert_eq!(SLAB.len(), 150);
-    }
-
-    #[test]
-    fn slots_do_not_move() {
-        static SLAB: Slab<AtomicU64> = Slab::new();
-        let (id, slot) = SLAB.take(0).unwrap();
-        slot.store(42, Ordering::Relaxed);
-        for _ in 0..1000 {
-            SLAB.take(0).unwrap();
-        }
-        assert_eq!(SLAB.get(id).unwrap().load(Ordering::Relaxed), 42);
     }
 }

@@ -31,22 +31,26 @@ fn place(arg: &vaccel_arg) -> Range<usize> {
     span(arg.buf.cast::<u8>(), arg.size)
 }
 
+#[inline]
 fn check(arg: &vaccel_arg, what: &str, i: usize) -> Result<()> {
-    if arg.size > 0 && arg.buf.is_null() {
-        crate::bail!(
-            EINVAL,
-            "{what} argument {i} is null, though its size is {}",
-            arg.size
-        );
-    }
-    if arg.size > isize::MAX as usize {
-        crate::bail!(
-            EINVAL,
-            "{what} argument {i}: no buffer has {} bytes",
-            arg.size
-        );
+    if (arg.buf.is_null() && arg.size > 0) || arg.size > isize::MAX as usize {
+        return Err(unfit(arg, what, i));
     }
     Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn unfit(arg: &vaccel_arg, what: &str, i: usize) -> crate::Error {
+    let size = arg.size;
+    if arg.buf.is_null() {
+        crate::err!(
+            EINVAL,
+            "{what} argument {i} is null, though its size is {size}"
+        )
+    } else {
+        crate::err!(EINVAL, "{what} argument {i}: no buffer has {size} bytes")
+    }
 }
 
 fn missing(what: &str, i: usize, count: usize) -> crate::Error {

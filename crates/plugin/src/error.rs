@@ -12,8 +12,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The text reaches the application as the thread's last error and, on the
 /// error level, the log. The code is what the C function returns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
+#[error("{}", .0.message)]
+pub struct Error(Box<Detail>);
+
+// One pointer, so that a `Result` of a call that works goes through a register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Detail {
     code: CResult,
     message: Cow<'static, str>,
 }
@@ -21,16 +25,17 @@ pub struct Error {
 impl Error {
     /// An error of a [`code`](crate::code). A code that the C API does not know
     /// (0 included) becomes `EIO`.
+    #[cold]
     pub fn new(code: CResult, message: impl Into<Cow<'static, str>>) -> Self {
         let code = if code != code::OK && code::is_known(code) {
             code
         } else {
             code::EIO
         };
-        Self {
+        Self(Box::new(Detail {
             code,
             message: message.into(),
-        }
+        }))
     }
 
     /// `EINVAL`: the caller passed something wrong.
@@ -46,22 +51,20 @@ impl Error {
     /// What the C function returns.
     #[must_use]
     pub fn code(&self) -> CResult {
-        self.code
+        self.0.code
     }
 
     /// The text.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The same error with `context: ` before its text.
     #[must_use]
-    pub fn context(self, context: impl std::fmt::Display) -> Self {
-        Self {
-            code: self.code,
-            message: format!("{context}: {}", self.message).into(),
-        }
+    pub fn context(mut self, context: impl std::fmt::Display) -> Self {
+        self.0.message = format!("{context}: {}", self.0.message).into();
+        self
     }
 }
 

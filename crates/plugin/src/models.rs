@@ -3,6 +3,7 @@
 use crate::backend::Model;
 use crate::error::Result;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Session id, resource id.
@@ -13,6 +14,9 @@ type Key = (i64, i64);
 #[derive(Debug, Default)]
 pub(crate) struct Models {
     slots: RwLock<HashMap<Key, Arc<Slot>>>,
+    /// How many slots there are: most resources are no models, and are told so
+    /// without a lock.
+    count: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -42,6 +46,10 @@ fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, State> {
 
 impl Models {
     fn find(&self, key: Key) -> Option<Arc<Slot>> {
+        // Whoever may ask for a model was told that it is loaded, and so sees the count.
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         slots.get(&key).cloned()
     }
@@ -53,6 +61,7 @@ impl Models {
             .is_some_and(|found| Arc::ptr_eq(found, slot))
         {
             slots.remove(&key);
+            self.count.store(slots.len(), Ordering::Release);
         }
     }
 
@@ -81,7 +90,9 @@ impl Models {
         loop {
             let slot = self.find(key).unwrap_or_else(|| {
                 let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(slots.entry(key).or_default())
+                let slot = Arc::clone(slots.entry(key).or_default());
+                self.count.store(slots.len(), Ordering::Release);
+                slot
             });
             let mut state = lock(&slot);
             match &*state {
@@ -108,24 +119,26 @@ impl Models {
     /// Forgets a model; `ENOENT` when it is not loaded. A run that goes on
     /// keeps it until it is done.
     pub(crate) fn unload(&self, session: i64, resource: i64) -> Result<()> {
-        let key = (session, resource);
-        let taken = self.find(key).and_then(|slot| {
-            // Waits for a load that is under way.
-            let state = std::mem::replace(&mut *lock(&slot), State::Gone);
-            self.remove(key, &slot);
-            match state {
-                State::Loaded(model) => Some(model),
-                _ => None,
-            }
-        });
-        match taken {
-            // Dropped here, under no lock: it may take long.
-            Some(_model) => Ok(()),
-            None => Err(crate::err!(
-                ENOENT,
-                "resource {resource} is not loaded in session {session}"
-            )),
+        if self.forget(session, resource) {
+            return Ok(());
         }
+        Err(crate::err!(
+            ENOENT,
+            "resource {resource} is not loaded in session {session}"
+        ))
+    }
+
+    /// Forgets a model; false when it is not loaded, as most resources are not.
+    pub(crate) fn forget(&self, session: i64, resource: i64) -> bool {
+        let key = (session, resource);
+        let Some(slot) = self.find(key) else {
+            return false;
+        };
+        // Waits for a load that is under way.
+        let state = std::mem::replace(&mut *lock(&slot), State::Gone);
+        self.remove(key, &slot);
+        // A model is dropped here, under no lock: it may take long.
+        matches!(state, State::Loaded(_))
     }
 
     /// Forgets all models of a session.

@@ -61,8 +61,7 @@ pub(crate) unsafe extern "C" fn resource_unregister<P: Exported>(
         // SAFETY: the library passes live ones.
         let (session, resource) =
             unsafe { (this.session(session)?, Resource::from_raw(resource)?) };
-        // Most resources are no loaded model: ENOENT is no error here.
-        let _ = this.models.unload(session.id(), resource.id());
+        this.models.forget(session.id(), resource.id());
         this.plugin.resource_unregistered(&session, &resource);
         Ok(())
     })
