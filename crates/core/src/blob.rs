@@ -1,6 +1,8 @@
 //! Blobs: the files and buffers that resources consist of.
 
 use crate::alloc::Block;
+use crate::naming::compose;
+pub use crate::naming::{NAME, Naming};
 use crate::ptr::Ptr;
 use crate::{Error, Result, alloc, err, fail, get, get_bool, lock, log_warn, ptr, set};
 use std::ffi::{CStr, CString, OsStr, c_char};
@@ -11,7 +13,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use vaccel_abi::blob::{BLOB_BUFFER, BLOB_FILE, BLOB_MAPPED, BLOB_MAX, vaccel_blob};
 
 /// Two threads that read the same blob must not map its file twice. A blob has
@@ -74,23 +75,6 @@ fn clear(blob: Ptr<vaccel_blob>) {
 fn as_path(path: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(path.to_bytes()))
 }
-
-/// What a blob made from memory is called, and where it goes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Naming<'a> {
-    /// File name; `None` for `file` and six random characters.
-    pub name: Option<&'a CStr>,
-    /// Folder for a file; `None` to stay in memory.
-    pub folder: Option<&'a CStr>,
-    /// Append six random characters to the name.
-    pub randomize: bool,
-    /// Where a short name is kept, instead of in memory of its own. Who gives
-    /// this takes the name out of the blob before releasing it.
-    pub room: Option<Ptr<[c_char; NAME]>>,
-}
-
-/// Bytes of [`Naming::room`].
-pub const NAME: usize = 32;
 
 /// `vaccel_blob_init_from_buf`: a blob of memory, which is not copied and with
 /// `owned` freed (libc `free`) with the blob; or, with a folder, a file with that
@@ -191,76 +175,6 @@ fn write_file(blob: Ptr<vaccel_blob>, folder: &Path, name: *const c_char) -> Res
     set!(blob.path = c_path);
     set!(blob.path_owned = true);
     Ok(())
-}
-
-/// The plain file name that a blob gets, in its room or malloc'ed: no folder in
-/// it, nothing special.
-///
-/// # Errors
-/// `EINVAL` for an empty name, `.`, `..`, and names with `/`; `ENAMETOOLONG`;
-/// `ENOMEM`.
-fn compose(naming: Naming<'_>) -> Result<*mut c_char> {
-    let given = match naming.name {
-        None => &b"file"[..],
-        Some(name) => plain(name)?,
-    };
-    let random = naming.randomize || naming.name.is_none();
-    let length = given.len() + if random { SUFFIX } else { 0 } + 1;
-    if length > 256 {
-        fail!(ENAMETOOLONG, "the file name is longer than 255 bytes");
-    }
-    let name = match naming.room {
-        Some(room) if length <= NAME => room.as_ptr().cast::<c_char>(),
-        _ => alloc::array::<c_char>(length)?,
-    };
-    let bytes = name.cast::<u8>();
-    // SAFETY: room for both parts and the zero.
-    unsafe {
-        bytes.copy_from_nonoverlapping(given.as_ptr(), given.len());
-        if random {
-            bytes
-                .add(given.len())
-                .cast::<[u8; SUFFIX]>()
-                .write(suffix());
-        }
-        bytes.add(length - 1).write(0);
-    }
-    Ok(name)
-}
-
-/// A name that names a file and no folder.
-fn plain(name: &CStr) -> Result<&[u8]> {
-    let bytes = name.to_bytes();
-    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
-        fail!(
-            EINVAL,
-            "`{}` is not a plain file name",
-            String::from_utf8_lossy(bytes)
-        );
-    }
-    Ok(bytes)
-}
-
-/// Bytes that make a name differ from all others.
-const SUFFIX: usize = 7;
-
-/// `_` and six characters that no other blob of this process has; files are created
-/// exclusively in private folders, so they need not be hard to guess.
-fn suffix() -> [u8; SUFFIX] {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Multiplying by an odd number permutes the 30-bit numbers.
-    let mut n = NEXT
-        .fetch_add(1, Ordering::Relaxed)
-        .wrapping_mul(0x2545_f491);
-    std::array::from_fn(|i| {
-        if i == 0 {
-            return b'_';
-        }
-        let letter = LETTERS[(n % 32) as usize];
-        n /= 32;
-        letter
-    })
 }
 
 /// `vaccel_blob_read`: maps the file of a FILE blob, which becomes MAPPED. What
@@ -462,14 +376,6 @@ mod tests {
         let p = alloc::filled(|blob| init_from_buf(blob, DATA.as_ptr(), 5, false, naming))?;
         // SAFETY: just made.
         unsafe { Ptr::new(p, "blob") }
-    }
-
-    #[test]
-    fn random_names_differ() {
-        let mut names: Vec<_> = (0..1000).map(|_| suffix()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), 1000);
     }
 
     #[test]

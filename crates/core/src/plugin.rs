@@ -2,10 +2,9 @@
 
 use crate::link::{self, Marker};
 use crate::ptr::Ptr;
-use crate::search::{self, Library};
 use crate::{
-    Error, Result, builtin, err, fail, get, last_error, lock, log_debug, log_info, log_warn, ptr,
-    set, version,
+    Error, Result, err, fail, get, last_error, lock, log_debug, log_info, log_warn, ptr, set,
+    version,
 };
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -196,48 +195,6 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     buffer_free: None,
 };
 
-/// Loads one plugin; see [`search::open`] for what `entry` can be. One of that
-/// name that is part of the program goes first.
-///
-/// # Errors
-/// `ENOENT` when it cannot be loaded, `ELIBBAD` when it is no plugin, `EINVAL`
-/// when it is malformed or made for another major version, `EEXIST` when it is
-/// loaded already, or what its `init` returns.
-pub fn load(entry: &str, version_ignore: bool) -> Result<&'static Plugin> {
-    if let Some(result) = builtin::load(entry, version_ignore) {
-        return result;
-    }
-    let library = search::open(entry)?;
-    log_debug!("loading plugin `{entry}` from {}", library.path.display());
-    let result = load_from(&library, version_ignore);
-    match result {
-        Ok(plugin) => Ok(plugin),
-        Err(e) => {
-            let e = e.context(format!("plugin `{entry}` ({})", library.path.display()));
-            library.close();
-            Err(e)
-        }
-    }
-}
-
-fn load_from(library: &Library, version_ignore: bool) -> Result<&'static Plugin> {
-    let Some(symbol) = library.symbol(c"vaccel_plugin") else {
-        fail!(
-            ELIBBAD,
-            "it has no symbol `vaccel_plugin`, so it is no vaccel plugin"
-        );
-    };
-    // SAFETY: the symbol is a variable that points at the plugin's structure.
-    let raw = unsafe { Ptr::new(*symbol.cast::<*const vaccel_plugin>(), "vaccel_plugin")? };
-    let path = library.path.to_string_lossy().into_owned();
-    let plugin = register(raw, path, library.handle, version_ignore)?;
-    if let Some(symbol) = library.symbol(c"vaccel_plugin_ext") {
-        // SAFETY: the symbol is a variable that points at the table.
-        plugin.offer(unsafe { *symbol.cast::<*const vaccel_plugin_ext>() });
-    }
-    Ok(plugin)
-}
-
 /// Copies as much of a table as it says there is.
 fn read_ext(table: *const vaccel_plugin_ext) -> vaccel_plugin_ext {
     let mut ext = EMPTY_EXT;
@@ -356,31 +313,6 @@ fn forget(plugin: &'static Plugin) {
         }
         link::clear(&raw mut (*raw).entry);
     }
-}
-
-/// Loads a list of plugins separated by `:`; stops at the first that fails.
-///
-/// # Errors
-/// Those of [`load`].
-pub fn parse_and_load(list: &str, version_ignore: bool) -> Result {
-    for entry in list.split(':').map(str::trim).filter(|e| !e.is_empty()) {
-        load(entry, version_ignore)?;
-    }
-    Ok(())
-}
-
-/// As [`parse_and_load`], but plugins that are loaded already are passed over.
-///
-/// # Errors
-/// Those of [`load`] except `EEXIST`.
-pub fn load_missing(list: &str, version_ignore: bool) -> Result {
-    for entry in list.split(':').map(str::trim).filter(|e| !e.is_empty()) {
-        match load(entry, version_ignore) {
-            Err(e) if e.code() == code::EEXIST => {}
-            other => drop(other?),
-        }
-    }
-    Ok(())
 }
 
 /// Unloads all plugins. One that sessions still use stays mapped, without
@@ -522,3 +454,5 @@ pub fn none_fits(hint: PluginType) -> Error {
         "no plugin fits the session's flags {hint:#x} (loaded: {loaded})"
     )
 }
+
+pub use crate::load::{load, load_missing, parse_and_load};
