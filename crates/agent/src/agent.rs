@@ -158,6 +158,10 @@ fn recipe(options: &Options) -> Result<Recipe> {
         ("--max-resources", options.max_resources.to_string()),
         ("--max-shared", options.max_shared.to_string()),
         ("--mode", options.mode.to_string()),
+        (
+            "--park-after",
+            format!("{}ms", options.park_after.as_millis()),
+        ),
         ("--log-level", options.log_level.name().to_owned()),
     ]
     .into_iter()

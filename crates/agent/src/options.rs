@@ -101,6 +101,11 @@ pub struct Options {
     #[arg(long, value_name = "MODE", default_value_t)]
     pub mode: vaccel_transport::shm::Mode,
 
+    /// How long a connection is quiet before it gives up its thread and its buffers in
+    /// the worker, until something comes again.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration)]
+    pub park_after: Duration,
+
     /// Folder that keeps what clients have sent, so that they need not send it again;
     /// `none` for no such folder.
     ///

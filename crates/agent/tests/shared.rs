@@ -569,3 +569,42 @@ fn frames_larger_than_the_ring_pass_through_it_both_ways() {
         }
     });
 }
+
+#[test]
+fn flags_that_are_scribbled_on_while_a_connection_is_parked_harm_nobody_else() {
+    let agent = Agent::start(&["--isolation", "shared", "--park-after", "10ms"]);
+    let other = agent.connect();
+    let session = other.open_session(0);
+    let (mut stream, region, _side) = shared(&agent);
+    let asleep = cell(&region, 128);
+    let (tail, replies) = (cell(&region, 0), cell(&region, 256));
+    let mut buffer = FrameBuffer::new();
+    let ping = buffer.bare(vaccel_wire::Kind::Ping, 5);
+    let ping = ping.slices().collect::<Vec<_>>().concat();
+    for (round, scribble) in (0_u32..).zip([0, 1, 7, u32::MAX]) {
+        wait_until("the worker sleeps", || asleep.load(Ordering::SeqCst) != 0);
+        // The worker said that it sleeps; now its word says something else.
+        asleep.store(scribble, Ordering::SeqCst);
+        let at = tail.load(Ordering::SeqCst);
+        // SAFETY: inside the ring, which has room for a hundred such frames.
+        unsafe {
+            let to = region.at(4096 + at as usize, ping.len()).unwrap();
+            std::ptr::copy_nonoverlapping(ping.as_ptr(), to.as_ptr(), ping.len());
+        }
+        tail.store(at + ping.len() as u32, Ordering::SeqCst);
+        other.noop(session).unwrap();
+        // A bell is heard whatever the word says, and many are as good as one.
+        stream
+            .write_all(&[0; 1000][..=(round * 300) as usize])
+            .unwrap();
+        wait_until("the answer comes", || {
+            replies.load(Ordering::SeqCst) as usize == (round as usize + 1) * HEADER_LEN
+        });
+    }
+    wait_until("the worker sleeps", || asleep.load(Ordering::SeqCst) != 0);
+    tail.store(u32::MAX / 2, Ordering::SeqCst);
+    stream.write_all(&[0]).unwrap();
+    // Ended, with a reset or without.
+    let _ = stream.read_to_end(&mut Vec::new());
+    other.noop(session).unwrap();
+}

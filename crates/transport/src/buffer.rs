@@ -159,6 +159,13 @@ impl Pool {
         Some(buffer)
     }
 
+    /// Gives the memory of buffers that nobody uses back.
+    pub fn rest(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        // Not while others wait for the lock.
+        drop(idle);
+    }
+
     fn reuse(&self, len: usize) -> Option<Memory> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if len >= MAPPED_FROM {
@@ -206,6 +213,15 @@ impl fmt::Debug for Buffer {
 }
 
 impl Buffer {
+    /// One of no bytes, which takes no memory.
+    pub(crate) fn none(pool: &Arc<Pool>) -> Self {
+        Self {
+            memory: None,
+            len: 0,
+            pool: Arc::clone(pool),
+        }
+    }
+
     /// Makes it shorter; a longer `len` changes nothing.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

@@ -146,15 +146,11 @@ impl FrameReader {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let pool = Pool::new();
-        // Without memory for 16 KiB nothing works; `fill` will say so.
-        let buffer = pool.take(BUFFER).or_else(|| pool.take(0));
-        let Some(buffer) = buffer else {
-            std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; BUFFER]>())
-        };
         Self {
+            // It comes with the first bytes, see `fill`.
+            buffer: Buffer::none(&pool),
             pool,
             limits,
-            buffer,
             start: 0,
             end: 0,
             state: State::Head,
@@ -187,6 +183,33 @@ impl FrameReader {
             State::Head => self.start != self.end,
             State::Ready(_) | State::Gather(..) | State::Skip(_) => true,
         }
+    }
+
+    /// How far the frame that is being read has come; another mark than before means
+    /// that bytes have arrived.
+    #[must_use]
+    pub fn mark(&self) -> (u8, u64) {
+        match &self.state {
+            State::Head => (0, (self.end - self.start) as u64),
+            State::Ready(_) => (1, 0),
+            State::Gather(_, filled) => (2, *filled as u64),
+            State::Skip(left) => (3, *left),
+        }
+    }
+
+    /// Leaves the waiting for the next frame to somebody else: when this returns true
+    /// there is nothing to read, buffers have been given back, and whatever comes makes
+    /// the stream readable, also where frames go through a ring. Then
+    /// [`read`](Self::read) goes on. False when there is something to read.
+    #[must_use]
+    pub fn park(&mut self) -> bool {
+        if self.is_mid_frame() || !self.ring.as_ref().is_none_or(Rx::park) {
+            return false;
+        }
+        self.buffer = Buffer::none(&self.pool);
+        (self.start, self.end) = (0, 0);
+        self.pool.rest();
+        true
     }
 
     /// True when the next frame can be had without waiting, or at least its
@@ -297,6 +320,10 @@ impl FrameReader {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
+        }
+        if self.buffer.is_empty() {
+            let no_memory = || ReadError::Io(io::ErrorKind::OutOfMemory.into());
+            self.buffer = self.pool.take(BUFFER).ok_or_else(no_memory)?;
         }
         let room = &mut self.buffer[self.end..];
         let n = recv(self.ring.as_ref(), source, room, false).map_err(waited)?;

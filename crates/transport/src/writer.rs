@@ -71,6 +71,19 @@ impl FrameWriter {
         self.ring.as_ref()
     }
 
+    /// Gives memory back that is not needed before the next frame.
+    pub fn rest(&self) {
+        let mut gate = self.lock();
+        if gate.busy {
+            return;
+        }
+        gate.tail.shrink_to_fit();
+        // Within the lock: nobody writes to the ring meanwhile.
+        if let Some(ring) = &self.ring {
+            ring.rest();
+        }
+    }
+
     /// Waits until the stream or the ring may take bytes again.
     pub(crate) fn wait_for_room(&self, left: Option<Duration>) -> io::Result<()> {
         match &self.ring {

@@ -1,12 +1,13 @@
 //! One connection: opened, served, closed.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::net::sockopt;
 use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, EREMOTEIO, ETIMEDOUT};
 use vaccel_transport::{
     Family, FrameReader, FrameWriter, Message, Pool, ReadError, Stream, handshake, shm,
@@ -23,6 +24,7 @@ use super::flights::{Begun, Flights};
 use super::generic::Call;
 use super::lead::Lead;
 use super::resources::Resources;
+use super::service::Service;
 use super::sessions::Sessions;
 use super::shared::Room;
 use crate::{debug, error, warn};
@@ -30,15 +32,9 @@ use crate::{debug, error, warn};
 /// How long a client may take to say HELLO.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may stop in the middle of a frame.
-const STALL: Duration = Duration::from_secs(20);
+pub(super) const STALL: Duration = Duration::from_secs(20);
 /// The slowest that a client may take a reply, bytes a second, beside [`STALL`].
 const SLOWEST: u64 = 1 << 20;
-/// How long operations that have no time left may still run after the client has gone.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// What code called by operations expects to find; only what is touched takes memory.
-pub const STACK: usize = 8 << 20;
-
 const TOO_LATE: &str = "the deadline had passed before the request could begin";
 
 /// What all connections of a worker have in common.
@@ -56,6 +52,8 @@ pub struct Settings {
     pub max_shared: u64,
     /// What is spent to see requests in shared memory sooner.
     pub mode: shm::Mode,
+    /// How long a connection is quiet before it gives up its thread.
+    pub park_after: Duration,
     /// Folder for uploads.
     pub folder: PathBuf,
     /// What the agent keeps.
@@ -67,12 +65,12 @@ pub struct Settings {
 /// A connection that is being served.
 #[derive(Debug)]
 pub struct Connection {
-    number: u64,
-    stream: Arc<Stream>,
-    reader: Mutex<FrameReader>,
+    pub(super) number: u64,
+    pub(super) stream: Arc<Stream>,
+    pub(super) reader: Mutex<FrameReader>,
     /// The reader's own: whoever reads holds the lock while it waits.
     pool: Arc<Pool>,
-    writer: FrameWriter,
+    pub(super) writer: FrameWriter,
     limits: Limits,
     /// Largest frame that the client takes.
     client_takes: u64,
@@ -82,18 +80,43 @@ pub struct Connection {
     pub(super) resources: Resources,
     /// Memory that the client shares. Goes last of what operations use.
     pub(super) memory: Option<shm::Memory>,
-    lead: Lead,
-    flights: Flights,
+    pub(super) lead: Lead,
+    pub(super) flights: Flights,
     deadline: Duration,
+    /// What it shares with the other connections of the worker.
+    pub(super) service: Arc<Service>,
+    /// It has been parked before.
+    pub(super) known: AtomicBool,
     /// Why the connection ended; the first reason counts.
-    reason: Mutex<Option<String>>,
+    pub(super) reason: Mutex<Option<String>>,
 }
 
 /// What a thread keeps from one request to the next.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     buffer: FrameBuffer,
     call: Call,
+}
+
+/// What a thread does after a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It reads the next one.
+    Next,
+    /// It does not hold the reading any more.
+    Lost,
+    /// Nothing has come for a while.
+    Quiet,
+    /// Nothing more comes.
+    Over,
+}
+
+/// Why there is no next frame.
+enum NoFrame {
+    /// Nothing has come for a while.
+    Quiet,
+    /// Nothing more comes.
+    Over(String),
 }
 
 impl Connection {
@@ -101,7 +124,8 @@ impl Connection {
     ///
     /// # Errors
     /// Why the client is not served, for the log; it has been told.
-    pub fn open(descriptor: OwnedFd, number: u64, settings: &Settings) -> Result<Self, String> {
+    pub fn open(descriptor: OwnedFd, number: u64, service: &Arc<Service>) -> Result<Self, String> {
+        let settings = &service.settings;
         let stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
         if stream.family() == Family::Tcp {
             watch_for_silence(&stream);
@@ -132,7 +156,7 @@ impl Connection {
         };
         let client_takes = hello.max_frame;
         handshake::send_welcome(&stream, &welcome, STALL)
-            .and_then(|()| stream.set_read_timeout(Some(STALL)))
+            .and_then(|()| stream.set_read_timeout(Some(settings.park_after.min(STALL))))
             .map_err(|e| e.to_string())?;
         let (mut memory, mut tx, mut rx) = (None, None, None);
         if features & FEATURE_SHARED_MEMORY != 0 {
@@ -175,80 +199,20 @@ impl Connection {
             lead: Lead::new(settings.max_in_flight.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),
             deadline: settings.deadline,
+            service: Arc::clone(service),
+            known: AtomicBool::new(false),
             reason: Mutex::default(),
         })
     }
 
-    /// Number of the connection.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Serves the client until it hangs up, then releases everything it had.
-    /// Returns why it ended.
-    pub fn serve(&self, stuck: fn(u64)) -> String {
-        std::thread::scope(|scope| {
-            let spawn = move || {
-                let thread = std::thread::Builder::new()
-                    .name("request".into())
-                    .stack_size(STACK);
-                match thread.spawn_scoped(scope, || self.work()) {
-                    Ok(_) => true,
-                    Err(e) => {
-                        warn!(connection = self.number, "cannot start a thread: {e}");
-                        false
-                    }
-                }
-            };
-            let watcher = std::thread::Builder::new()
-                .name("watcher".into())
-                .spawn_scoped(scope, move || {
-                    self.lead.watch(spawn);
-                    self.wait_for_operations(stuck);
-                });
-            if let Err(e) = watcher {
-                // Without it one long operation holds up the others; they still run.
-                warn!(connection = self.number, "cannot start a thread: {e}");
-            }
-            self.work();
-        });
-        // Everything has been answered; the client need not wait for what follows.
-        self.stream.shutdown();
-        // Resources go while their sessions are there to give them back.
-        self.resources.clear();
-        drop(self.sessions.close_all());
-        let folder = self.resources.folder();
-        crate::rundir::remove(folder);
-        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
-        reason.clone().unwrap_or_default()
-    }
-
-    /// Reads no more requests; those that run are finished and answered.
-    pub fn drain(&self) {
-        self.note("the agent ends".to_owned());
-        // Fails when the client has gone, and then it is over anyway.
-        let _ = shutdown(self.stream.as_fd(), Shutdown::Read);
-    }
-
-    /// What each thread of the connection does.
-    fn work(&self) {
-        let mut scratch = Scratch::default();
-        while self.lead.take() {
-            let serve = || while self.serve_one(&mut scratch) {};
-            if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-                self.end("the agent failed internally; see the log above".to_owned());
-            }
-        }
-    }
-
-    /// Reads a request and runs it. False when the caller does not hold the reading any more.
-    fn serve_one(&self, scratch: &mut Scratch) -> bool {
+    /// Reads a request and runs it.
+    pub(super) fn serve_one(&self, scratch: &mut Scratch) -> Step {
         let message = match self.read(&mut scratch.buffer) {
             Ok(message) => message,
-            Err(reason) => {
-                self.end(reason);
-                return false;
+            Err(NoFrame::Quiet) => return Step::Quiet,
+            Err(NoFrame::Over(reason)) => {
+                self.note(reason);
+                return Step::Over;
             }
         };
         let header = message.header;
@@ -256,17 +220,17 @@ impl Connection {
             Kind::Request => {}
             Kind::Cancel => {
                 self.flights.cancel(header.request);
-                return true;
+                return Step::Next;
             }
             Kind::Ping => {
                 let pong = scratch.buffer.bare(Kind::Pong, header.request);
                 self.writer.post(&pong);
-                return true;
+                return Step::Next;
             }
-            Kind::Pong => return true,
+            Kind::Pong => return Step::Next,
             Kind::Reply => {
-                self.end("the client sent a reply; it must send requests".to_owned());
-                return false;
+                self.note("the client sent a reply; it must send requests".to_owned());
+                return Step::Over;
             }
         }
         let deadline = Instant::now() + self.time_of(&header);
@@ -277,37 +241,48 @@ impl Connection {
         match self.flights.begin(header.request, deadline, bytes) {
             Begun::Yes => {}
             Begun::Twice => {
-                self.end(format!("the request {} is in flight twice", header.request));
-                return false;
+                self.note(format!("the request {} is in flight twice", header.request));
+                return Step::Over;
             }
             Begun::TooLate => {
                 self.send(&scratch.buffer.error_reply(&header, ETIMEDOUT, TOO_LATE));
-                return true;
+                return Step::Next;
             }
         }
         if header.operation == RESOURCE_DATA {
             // Pieces keep the order in which they were sent: the next request
             // waits, however long the disk takes.
             self.answer(message, deadline, scratch);
-            return true;
+            return Step::Next;
         }
         let number = self.lead.begin();
+        self.service.watch.rouse();
         self.answer(message, deadline, scratch);
-        self.lead.end(number)
+        match self.lead.end(number) {
+            true => Step::Next,
+            false => Step::Lost,
+        }
     }
 
     /// The next frame, or why there is none.
-    fn read(&self, buffer: &mut FrameBuffer) -> Result<Message, String> {
+    fn read(&self, buffer: &mut FrameBuffer) -> Result<Message, NoFrame> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the frame stood when the wait was over, and since when.
+        let mut stopped = None;
         loop {
             match reader.read(&self.stream) {
                 Ok(message) => return Ok(message),
-                Err(ReadError::TimedOut) if !reader.is_mid_frame() => {}
-                Err(ReadError::TimedOut) => {
-                    return Err(format!(
-                        "the client sent nothing for {STALL:?} in the middle of a frame"
-                    ));
-                }
+                Err(ReadError::TimedOut) if !reader.is_mid_frame() => return Err(NoFrame::Quiet),
+                Err(ReadError::TimedOut) => match stopped {
+                    Some((mark, since)) if mark == reader.mark() => {
+                        if Instant::now().duration_since(since) >= STALL {
+                            return Err(NoFrame::Over(format!(
+                                "the client sent nothing for {STALL:?} in the middle of a frame"
+                            )));
+                        }
+                    }
+                    _ => stopped = Some((reader.mark(), Instant::now())),
+                },
                 Err(ReadError::NoMemory { header, bytes }) => {
                     // The reader goes on after it.
                     let text = format!("the agent has no memory for a request of {bytes} bytes");
@@ -317,9 +292,9 @@ impl Connection {
                     if let Some(header) = header {
                         self.refuse(&header, error.code(), &error.to_string(), buffer);
                     }
-                    return Err(error.to_string());
+                    return Err(NoFrame::Over(error.to_string()));
                 }
-                Err(e) => return Err(e.to_string()),
+                Err(e) => return Err(NoFrame::Over(e.to_string())),
             }
         }
     }
@@ -421,33 +396,10 @@ impl Connection {
         }
     }
 
-    /// Ends the connection; called by the holder of the reading.
-    fn end(&self, reason: String) {
-        self.note(reason);
-        self.lead.close();
-    }
-
-    fn note(&self, reason: String) {
+    /// Says why the connection ends; the first reason counts.
+    pub(super) fn note(&self, reason: String) {
         let mut first = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(reason);
-    }
-
-    /// After the client has gone: waits for operations that still run, and says so
-    /// when one does not end in its time.
-    fn wait_for_operations(&self, stuck: fn(u64)) {
-        let soon = Instant::now() + LINGER;
-        let until = self
-            .flights
-            .latest_deadline()
-            .map_or(soon, |at| at.max(soon));
-        if !self.lead.wait_for_end(until) {
-            warn!(
-                connection = self.number,
-                "{} operations do not end after the client has gone",
-                self.flights.len()
-            );
-            stuck(self.number);
-        }
     }
 }
 

@@ -1,23 +1,18 @@
-//! Who reads the connection.
+//! Who reads a connection.
 //!
 //! One thread holds the reading. It reads a request and runs it itself: no hand-over,
-//! no wake-up. A watcher looks at it every [`TICK`]; when the same operation
-//! is still running as at the last look, it takes the reading away and gives it
-//! to another thread, so that further requests are not held up. The thread that
-//! lost it sees so when its operation ends, and waits to be given it again.
+//! no wake-up. When an operation takes long, [`watch`](super::watch) takes the reading
+//! away and gives it to another thread, so that further requests are not held up. The
+//! thread that lost it sees so when its operation ends, and waits to be given it again.
 //!
-//! While nothing runs for a while the watcher sleeps; the next operation wakes it.
+//! When nothing has come for a while the holder parks: no thread reads, until
+//! [`lot`](super::lot) calls.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the watcher looks while operations run.
-pub const TICK: Duration = Duration::from_micros(200);
-/// After so many looks at which nothing ran, it sleeps until something does.
-const QUIET: u32 = 50;
-/// How long a thread waits for something to do before it ends.
+/// How long a thread waits for something to do before it leaves.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Who reads the connection, and who waits to.
@@ -28,13 +23,8 @@ pub struct Lead {
     running: AtomicU64,
     /// The number given last; only the holder of the reading counts.
     last: AtomicU64,
-    /// The watcher sleeps, and wants to be woken when something runs.
-    asleep: AtomicBool,
-    /// For the watcher, as `closing` below.
-    closed: AtomicBool,
-    watcher: OnceLock<Thread>,
     threads: Mutex<Threads>,
-    /// Told when the reading is free, and when a thread ends.
+    /// Told when the reading is free, and when a thread leaves.
     changed: Condvar,
     max_threads: usize,
 }
@@ -47,19 +37,10 @@ struct Threads {
     idle: usize,
     /// All of them.
     total: usize,
+    /// Nobody is to read until the connection is called.
+    parked: bool,
     /// Nothing more is to be read.
     closing: bool,
-}
-
-/// What is to be done after a look.
-#[derive(Debug, PartialEq, Eq)]
-enum Look {
-    /// Look again after a tick.
-    Again,
-    /// Nothing has run for a while.
-    Sleep,
-    /// The operation of this number takes long.
-    Long(u64),
 }
 
 impl Lead {
@@ -69,13 +50,11 @@ impl Lead {
         Self {
             running: AtomicU64::new(0),
             last: AtomicU64::new(0),
-            asleep: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            watcher: OnceLock::new(),
             threads: Mutex::new(Threads {
                 reading: false,
                 idle: 0,
                 total: 1,
+                parked: false,
                 closing: false,
             }),
             changed: Condvar::new(),
@@ -83,24 +62,22 @@ impl Lead {
         }
     }
 
-    /// Waits until the caller holds the reading. False when it is to end instead:
-    /// the connection closes, or there has been nothing to do for long.
+    /// Waits until the caller holds the reading. False when it has left instead: the
+    /// connection closes or is parked, or there has been nothing to do for long.
     pub fn take(&self) -> bool {
         let mut threads = self.lock();
         let until = Instant::now() + IDLE;
-        while threads.reading && !threads.closing {
-            threads.idle += 1;
+        while threads.reading && !threads.closing && !threads.parked {
             let left = until.saturating_duration_since(Instant::now());
-            threads = match self.changed.wait_timeout(threads, left) {
-                Ok((threads, _)) => threads,
-                Err(e) => e.into_inner().0,
-            };
-            threads.idle -= 1;
-            if threads.reading && !threads.closing && Instant::now() >= until {
+            if left.is_zero() {
                 break;
             }
+            threads.idle += 1;
+            let waited = self.changed.wait_timeout(threads, left);
+            threads = waited.unwrap_or_else(PoisonError::into_inner).0;
+            threads.idle -= 1;
         }
-        if threads.reading || threads.closing {
+        if threads.reading || threads.closing || threads.parked {
             threads.total -= 1;
             self.changed.notify_all();
             return false;
@@ -114,11 +91,8 @@ impl Lead {
     pub fn begin(&self) -> u64 {
         let number = self.last.load(Ordering::Relaxed) + 1;
         self.last.store(number, Ordering::Relaxed);
-        // Either this is seen before the watcher sleeps, or that it sleeps is seen here.
+        // Before the watcher is asked whether it sleeps.
         self.running.store(number, Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst) {
-            self.wake_watcher();
-        }
         number
     }
 
@@ -130,75 +104,70 @@ impl Lead {
             .is_ok()
     }
 
-    /// Nothing more is to be read; called by the holder of the reading.
-    pub fn close(&self) {
+    /// The operation that runs; 0 for none.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    /// The caller, who holds the reading, wants to leave it to nobody. False when that
+    /// cannot be: operations run in other threads, or the connection closes. When true
+    /// the caller has left.
+    pub fn park(&self) -> bool {
         let mut threads = self.lock();
-        threads.closing = true;
+        if threads.total != threads.idle + 1 || threads.closing {
+            return false;
+        }
+        threads.reading = false;
+        threads.parked = true;
+        threads.total -= 1;
+        self.changed.notify_all();
+        true
+    }
+
+    /// After [`park`](Self::park): the connection has a thread again.
+    pub fn unpark(&self) {
+        let mut threads = self.lock();
+        threads.parked = false;
+        threads.total += 1;
+    }
+
+    /// Nothing more is to be read. The caller has left with this; false when another
+    /// has closed before.
+    pub fn close(&self) -> bool {
+        let mut threads = self.lock();
+        threads.total -= 1;
+        let first = !std::mem::replace(&mut threads.closing, true);
         threads.reading = false;
         drop(threads);
-        self.closed.store(true, Ordering::SeqCst);
         self.changed.notify_all();
-        self.wake_watcher();
+        first
     }
 
-    /// Watches until the connection closes. `spawn` starts a thread, and returns
-    /// false when it cannot.
-    pub fn watch(&self, spawn: impl Fn() -> bool) {
-        let _ = self.watcher.set(std::thread::current());
-        let mut before = 0;
-        let mut quiet = 0;
-        while !self.closed.load(Ordering::SeqCst) {
-            match self.look(&mut before, &mut quiet) {
-                Look::Again => std::thread::park_timeout(TICK),
-                Look::Long(number) => self.hand_over(number, &spawn),
-                Look::Sleep => {
-                    self.asleep.store(true, Ordering::SeqCst);
-                    let nothing = self.running.load(Ordering::SeqCst) == 0;
-                    if nothing && !self.closed.load(Ordering::SeqCst) {
-                        std::thread::park();
-                    }
-                    self.asleep.store(false, Ordering::SeqCst);
-                    quiet = 0;
-                }
-            }
-        }
-    }
-
-    /// Waits until all threads have ended, at most until a time. True when they have.
-    pub fn wait_for_end(&self, until: Instant) -> bool {
+    /// After [`close`](Self::close): waits until all threads have left, at most until
+    /// a time. True when they have.
+    pub fn wait_for_end(&self, until: Option<Instant>) -> bool {
         let mut threads = self.lock();
         while threads.total > 0 {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            threads = match self.changed.wait_timeout(threads, left) {
-                Ok((threads, _)) => threads,
-                Err(e) => e.into_inner().0,
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            threads = match left {
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    let waited = self.changed.wait_timeout(threads, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let waited = self.changed.wait(threads);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
             };
         }
         true
     }
 
-    fn look(&self, before: &mut u64, quiet: &mut u32) -> Look {
-        let now = self.running.load(Ordering::SeqCst);
-        if now == 0 {
-            *quiet += 1;
-            if *quiet >= QUIET {
-                return Look::Sleep;
-            }
-        } else {
-            *quiet = 0;
-            if now == *before {
-                return Look::Long(now);
-            }
-        }
-        *before = now;
-        Look::Again
-    }
-
     /// Takes the reading from the thread that runs an operation, and gives it to another.
-    fn hand_over(&self, number: u64, spawn: &impl Fn() -> bool) {
+    /// `spawn` starts a thread, and returns false when it cannot.
+    pub fn hand_over(&self, number: u64, spawn: impl FnOnce() -> bool) {
         if !self.end(number) {
             return;
         }
@@ -217,12 +186,6 @@ impl Lead {
         // Else every thread is busy: what comes is not read before one of them is done.
     }
 
-    fn wake_watcher(&self) {
-        if let Some(watcher) = self.watcher.get() {
-            watcher.unpark();
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Threads> {
         // Counts and flags, changed in one step each.
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
@@ -232,13 +195,17 @@ impl Lead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
+
+    fn soon() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(10))
+    }
 
     #[test]
     fn a_short_operation_keeps_the_reading() {
         let lead = Lead::new(4);
         assert!(lead.take());
         let number = lead.begin();
+        assert_eq!(lead.running(), number);
         assert!(lead.end(number));
     }
 
@@ -246,43 +213,19 @@ mod tests {
     fn a_long_operation_loses_the_reading_to_another_thread() {
         let lead = Lead::new(4);
         assert!(lead.take());
-        let (spawned, wait) = channel();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                lead.watch(|| spawned.send(()).is_ok());
-            });
-            let number = lead.begin();
-            // The operation runs until another thread has been started.
-            assert!(wait.recv_timeout(Duration::from_secs(10)).is_ok());
-            assert!(!lead.end(number));
-            // That thread takes the reading; this one then ends with the connection.
-            assert!(lead.take());
-            lead.close();
-            assert!(!lead.take() && !lead.take());
-            assert!(lead.wait_for_end(Instant::now() + Duration::from_secs(10)));
+        let number = lead.begin();
+        let mut spawned = false;
+        lead.hand_over(number, || {
+            spawned = true;
+            true
         });
-    }
-
-    #[test]
-    fn the_watcher_sleeps_when_nothing_runs_and_wakes_for_the_next_operation() {
-        let lead = Lead::new(2);
+        assert!(spawned && !lead.end(number));
+        // The other thread takes the reading, and while the operation runs nobody parks.
         assert!(lead.take());
-        let (spawned, wait) = channel();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                lead.watch(|| spawned.send(()).is_ok());
-            });
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while !lead.asleep.load(Ordering::SeqCst) {
-                assert!(Instant::now() < deadline, "the watcher does not sleep");
-                std::thread::yield_now();
-            }
-            let number = lead.begin();
-            assert!(wait.recv_timeout(Duration::from_secs(10)).is_ok());
-            assert!(!lead.end(number));
-            assert!(lead.take());
-            lead.close();
-        });
+        assert!(!lead.park());
+        assert!(lead.close());
+        assert!(!lead.take(), "this one leaves with the connection");
+        assert!(lead.wait_for_end(soon()));
     }
 
     #[test]
@@ -290,8 +233,44 @@ mod tests {
         let lead = Lead::new(1);
         assert!(lead.take());
         let number = lead.begin();
-        lead.hand_over(number, &|| panic!("a thread is started"));
+        lead.hand_over(number, || panic!("a thread is started"));
         assert!(!lead.end(number));
         assert!(lead.take(), "the reading is free for who is done first");
+    }
+
+    #[test]
+    fn a_parked_connection_sends_its_threads_away_and_has_one_again_when_called() {
+        let lead = Lead::new(4);
+        assert!(lead.take());
+        lead.lock().total += 1;
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| lead.take());
+            let end = Instant::now() + Duration::from_secs(10);
+            while lead.lock().idle == 0 {
+                assert!(Instant::now() < end, "the other does not wait");
+                std::thread::yield_now();
+            }
+            assert!(lead.park());
+            assert!(!other.join().unwrap_or(true), "it is sent away");
+        });
+        assert_eq!(lead.lock().total, 0);
+        lead.unpark();
+        assert!(lead.take());
+        assert!(lead.close());
+        assert!(lead.wait_for_end(soon()));
+    }
+
+    #[test]
+    fn only_the_first_who_closes_cleans_up_and_waits_for_the_others() {
+        let lead = Lead::new(4);
+        assert!(lead.take());
+        let number = lead.begin();
+        lead.hand_over(number, || true);
+        assert!(lead.take());
+        assert!(lead.close());
+        let now = Instant::now();
+        assert!(!lead.wait_for_end(Some(now)), "one runs an operation");
+        assert!(!lead.close());
+        assert!(lead.wait_for_end(soon()));
     }
 }

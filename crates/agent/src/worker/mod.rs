@@ -6,7 +6,9 @@
 //! runtimes, which are large, at first use.)
 //!
 //! * [`jail`]: what the process gives up first.
-//! * [`connection`]: one connection. [`lead`]: which of its threads reads.
+//! * [`service`]: all connections. [`crew`]: threads; [`watch`]: looks after those that
+//!   run something long; [`lot`]: where quiet connections wait, without a thread.
+//! * [`connection`]: one connection. [`serve`]: its life. [`lead`]: which thread reads.
 //! * [`changes`]: parts of buffers. [`content`]: what the agent keeps.
 //! * [`control`]: sessions and resources. [`generic`]: operations of the library.
 
@@ -14,34 +16,38 @@ pub mod changes;
 pub mod connection;
 pub mod content;
 pub mod control;
+pub mod crew;
 pub mod failure;
 pub mod flights;
 pub mod generic;
 pub mod jail;
 pub mod lead;
+pub mod lot;
 pub mod options;
 pub mod resources;
+pub mod serve;
+pub mod service;
 pub mod sessions;
 pub mod shared;
 pub mod upload;
+pub mod watch;
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::net::{Shutdown, shutdown};
+use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::error;
 use crate::handoff::{ToAgent, ToWorker, receive_from_agent, send_to_agent};
 use crate::log;
 use crate::options::Isolation;
-use crate::{debug, error};
-use connection::{Connection, Settings};
+use connection::Settings;
 use content::Contents;
 use options::Options;
+use service::Service;
 
 /// Exit code of a worker that could not start.
 const NOT_STARTED: u8 = 2;
@@ -106,33 +112,6 @@ fn start_library(options: &Options) -> Result<String> {
     ))
 }
 
-/// What the threads of a worker share.
-struct Shared {
-    channel: OwnedFd,
-    contents: Option<Arc<Contents>>,
-    settings: Settings,
-    /// Those that have not ended.
-    connections: Mutex<HashMap<u64, Open>>,
-    /// Told each time one has ended.
-    ended: OwnedFd,
-}
-
-/// A connection that has not ended.
-struct Open {
-    /// A second handle, to hang up before HELLO.
-    descriptor: OwnedFd,
-    /// It, after HELLO.
-    connection: Option<Arc<Connection>>,
-}
-
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Open>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
     let contents = match options.content {
         true => {
@@ -141,17 +120,17 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
         }
         false => None,
     };
-    let shared = Arc::new(Shared {
+    let service = Service::new(
         channel,
-        contents: contents.clone(),
-        settings: Settings {
-            contents,
+        Settings {
+            contents: contents.clone(),
             max_in_flight: options.max_in_flight,
             deadline: options.deadline,
             max_frame: options.max_frame,
             max_resources: options.max_resources,
             max_shared: options.max_shared,
             mode: options.mode,
+            park_after: options.park_after,
             folder: options.dir.clone(),
             stuck: match options.isolation {
                 Isolation::Connection => give_up,
@@ -159,26 +138,28 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
                 Isolation::Shared => |_| {},
             },
         },
-        connections: Mutex::default(),
-        ended: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-    });
-    send_to_agent(&shared.channel, &ToAgent::Ready { about }).context("the agent has gone")?;
+    )?;
+    send_to_agent(&service.channel, &ToAgent::Ready { about }).context("the agent has gone")?;
     let mut running = 0usize;
     let mut draining = false;
     loop {
         let mut fds = [
-            PollFd::new(&shared.ended, PollFlags::IN),
-            PollFd::new(&shared.channel, PollFlags::IN),
+            PollFd::new(&service.ended, PollFlags::IN),
+            PollFd::new(&service.lot, PollFlags::IN),
+            PollFd::new(&service.channel, PollFlags::IN),
         ];
-        let watched = if draining { 1 } else { 2 };
+        let watched = if draining { 2 } else { 3 };
         match poll(&mut fds[..watched], None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e).context("cannot wait for events"),
         }
-        let [ended, told] = fds.map(|fd| !fd.revents().is_empty());
+        let [ended, called, told] = fds.map(|fd| !fd.revents().is_empty());
+        if called {
+            service.call()?;
+        }
         if ended {
             let mut count = [0; 8];
-            if rustix::io::read(&shared.ended, &mut count).is_ok() {
+            if rustix::io::read(&service.ended, &mut count).is_ok() {
                 let count = usize::try_from(u64::from_ne_bytes(count)).unwrap_or(usize::MAX);
                 running = running.saturating_sub(count);
             }
@@ -190,73 +171,30 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
         if !told {
             continue;
         }
-        match receive_from_agent(&shared.channel)? {
-            Some((ToWorker::Connection { number, origin }, Some(descriptor))) => {
-                send_to_agent(&shared.channel, &ToAgent::Taken { number })?;
-                start(&shared, number, origin, descriptor)?;
+        match receive_from_agent(&service.channel)? {
+            Some((ToWorker::Connection { number, origin }, descriptor)) => {
+                send_to_agent(&service.channel, &ToAgent::Taken { number })?;
                 running += 1;
+                service.begin(number, origin, descriptor);
             }
-            Some((ToWorker::Connection { .. }, None)) => {}
             Some((ToWorker::Content { request, content }, file)) => {
-                if let Some(contents) = &shared.contents {
+                if let Some(contents) = &contents {
                     contents.hear(request, content, file);
                 }
             }
             // Without an agent there is nobody to serve for.
             gone_or_drain @ (Some((ToWorker::Drain, _)) | None) => {
-                if let (None, Some(contents)) = (gone_or_drain, &shared.contents) {
+                if let (None, Some(contents)) = (gone_or_drain, &contents) {
                     contents.close();
                 }
                 draining = true;
-                for open in shared.lock().values() {
-                    match &open.connection {
-                        Some(connection) => connection.drain(),
-                        // Fails when the client has gone, and then it is over anyway.
-                        None => drop(shutdown(&open.descriptor, Shutdown::Both)),
-                    }
-                }
+                service.drain();
                 if running == 0 {
                     return Ok(());
                 }
             }
         }
     }
-}
-
-/// Serves a connection on a thread of its own.
-fn start(shared: &Arc<Shared>, number: u64, origin: String, descriptor: OwnedFd) -> Result<()> {
-    let shared = Arc::clone(shared);
-    let open = Open {
-        descriptor: descriptor
-            .try_clone()
-            .context("cannot take the connection")?,
-        connection: None,
-    };
-    shared.lock().insert(number, open);
-    std::thread::Builder::new()
-        .name(format!("connection {number}"))
-        .stack_size(connection::STACK)
-        .spawn(move || {
-            debug!(connection = number, "from {origin}");
-            let reason = match Connection::open(descriptor, number, &shared.settings) {
-                Ok(connection) => {
-                    let connection = Arc::new(connection);
-                    if let Some(open) = shared.lock().get_mut(&number) {
-                        open.connection = Some(Arc::clone(&connection));
-                    }
-                    connection.serve(shared.settings.stuck)
-                }
-                Err(reason) => reason,
-            };
-            shared.lock().remove(&number);
-            // Without an agent nobody wants to know.
-            let _ = send_to_agent(&shared.channel, &ToAgent::Ended { number, reason });
-            if rustix::io::write(&shared.ended, &1u64.to_ne_bytes()).is_err() {
-                error!(connection = number, "cannot tell that it has ended");
-            }
-        })
-        .context("cannot start a thread")?;
-    Ok(())
 }
 
 /// Ends the process although an operation runs: its client has gone and its time is over.

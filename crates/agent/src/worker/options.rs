@@ -57,6 +57,10 @@ pub struct Options {
     #[arg(long, value_name = "MODE", default_value_t)]
     pub mode: vaccel_transport::shm::Mode,
 
+    /// How long a connection is quiet before it gives up its thread.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration)]
+    pub park_after: Duration,
+
     /// The agent keeps content.
     #[arg(long)]
     pub content: bool,

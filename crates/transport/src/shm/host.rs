@@ -166,6 +166,13 @@ impl Memory {
             .ok_or_else(|| no("reach beyond its end"))
     }
 
+    /// Lets this process have no page of the regions until the next access. What is in
+    /// them stays: it is the client's.
+    pub fn rest(&self) {
+        let regions = self.regions.read().unwrap_or_else(PoisonError::into_inner);
+        regions.iter().for_each(|region| region.rest());
+    }
+
     /// Takes a further region, whose descriptor is in the channel; its number.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! * [`Region`]: a sealed memfd, mapped by both.
 //! * `ring`: the frames of the connection through the first region; `spin`: how long
-//!   to look before sleeping.
+//!   to look before sleeping; `doorbell`: how the two wake each other.
 //! * [`Arena`]: the client's blocks, where large arguments lie; [`buffers`]: those
 //!   that the application holds itself.
 //! * [`offer`](client::offer) and [`accept`](host::accept): the opening, after WELCOME.
@@ -12,6 +12,7 @@
 pub mod arena;
 pub mod buffers;
 pub mod client;
+pub(crate) mod doorbell;
 pub mod host;
 pub mod region;
 pub(crate) mod ring;

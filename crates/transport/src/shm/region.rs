@@ -151,6 +151,13 @@ impl Region {
         self.at
     }
 
+    /// Lets this process have no page of it until the next access. What is in it stays.
+    pub(crate) fn rest(&self) {
+        // SAFETY: a shared mapping of ours: its pages stay in the memfd, and come back
+        // by themselves.
+        unsafe { libc::madvise(self.at.as_ptr().cast(), self.len, libc::MADV_DONTNEED) };
+    }
+
     /// Gives the pages of a part back; it reads as zeros then.
     pub(crate) fn release(&self, offset: usize, len: usize) {
         if let Some(at) = self.at(offset, len) {

@@ -10,13 +10,14 @@
 //! time they are read, and bytes are copied out before anybody looks at them.
 
 use super::Region;
+use super::doorbell;
 use super::spin::Spin;
 use crate::sys::{self, Piece};
 use crate::timed::Source;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Offsets in the control block of a ring, each on a cache line of its own.
@@ -159,16 +160,23 @@ impl Tx {
 
     /// Wakes the reader if it sleeps.
     fn ring(&self, bell: BorrowedFd<'_>) -> io::Result<()> {
-        // Either the reader sees the new tail, or this sees that it sleeps.
-        fence(Ordering::SeqCst);
-        let asleep = self.end.cell(ASLEEP);
-        if asleep.load(Ordering::Relaxed) == 0 || asleep.swap(0, Ordering::Relaxed) == 0 {
+        if !doorbell::must_ring(self.end.cell(ASLEEP)) {
             return Ok(());
         }
         match sys::send(bell, &[0], libc::MSG_DONTWAIT) {
             // A socket full of bells wakes as well as one more.
             Err(e) if !sys::is_would_block(&e) => Err(e),
             _ => Ok(()),
+        }
+    }
+
+    /// Gives the ring's memory back, unless bytes in it have not been read. They are
+    /// the reader's to count: a reader that counts wrongly loses its own bytes.
+    pub(crate) fn rest(&self) {
+        let end = &self.end;
+        let head = end.cell(HEAD).load(Ordering::Acquire);
+        if head == end.own.load(Ordering::Relaxed) {
+            end.region.release(end.data, end.size as usize);
         }
     }
 
@@ -271,18 +279,19 @@ impl Rx {
 
     /// Waits for the bell. False when the other side has hung up.
     fn sleep<S: Source>(&self, bell: &mut S) -> io::Result<bool> {
-        let asleep = self.end.cell(ASLEEP);
-        asleep.store(1, Ordering::Relaxed);
-        // The other half is in `Tx::ring`.
-        fence(Ordering::SeqCst);
+        if !self.park() {
+            return Ok(true);
+        }
         let mut bells = [0; 64];
-        let woken = if self.is_empty() {
-            bell.recv(&mut bells, false).map(|n| n > 0)
-        } else {
-            Ok(true)
-        };
-        asleep.store(0, Ordering::Relaxed);
+        let woken = bell.recv(&mut bells, false).map(|n| n > 0);
+        doorbell::get_up(self.end.cell(ASLEEP));
         woken
+    }
+
+    /// Says that nobody reads until a bell makes the socket readable. False when there
+    /// is something to read: then nothing has been said.
+    pub(crate) fn park(&self) -> bool {
+        doorbell::lie_down(self.end.cell(ASLEEP), || self.is_empty())
     }
 
     /// As [`recv`](Self::recv) into several pieces, filling them all.

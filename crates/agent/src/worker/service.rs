@@ -1,0 +1,166 @@
+//! What the connections of a worker share, and their way from first to last.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::{Shutdown, shutdown};
+
+use super::connection::{Connection, Settings};
+use super::crew::Crew;
+use super::lot::Lot;
+use super::watch::Watch;
+use crate::handoff::{ToAgent, send_to_agent};
+use crate::{debug, error, warn};
+
+/// What the connections of a worker share.
+#[derive(Debug)]
+pub struct Service {
+    /// To the agent.
+    pub channel: OwnedFd,
+    /// The same for all connections.
+    pub settings: Settings,
+    /// Threads.
+    pub crew: Arc<Crew>,
+    /// Looks after those that have threads.
+    pub watch: Arc<Watch<Connection>>,
+    /// Those that have none.
+    pub lot: Lot<Connection>,
+    /// Those that have not ended.
+    connections: Mutex<HashMap<u64, Open>>,
+    /// Told each time one has ended.
+    pub ended: OwnedFd,
+}
+
+/// A connection that has not ended.
+#[derive(Debug)]
+enum Open {
+    /// A second handle, to hang up before HELLO.
+    Opening(OwnedFd),
+    /// It, after HELLO.
+    Served(Arc<Connection>),
+}
+
+impl Service {
+    /// Without connections yet.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor or no thread.
+    pub fn new(channel: OwnedFd, settings: Settings) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            channel,
+            settings,
+            crew: Arc::default(),
+            watch: Watch::start().context("cannot start a thread")?,
+            lot: Lot::new().context("cannot make an epoll")?,
+            connections: Mutex::default(),
+            ended: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .context("cannot make an eventfd")?,
+        }))
+    }
+
+    /// Serves a connection that the agent has handed over; `None` for its descriptor
+    /// when the system did not have room for one.
+    pub fn begin(self: &Arc<Self>, number: u64, origin: String, descriptor: Option<OwnedFd>) {
+        let begun = descriptor
+            .ok_or_else(|| std::io::Error::from_raw_os_error(libc::EMFILE))
+            .and_then(|descriptor| self.open(number, origin, descriptor));
+        if let Err(e) = begun {
+            error!(connection = number, "cannot be served: {e}");
+            self.end(number, format!("it cannot be served: {e}"));
+        }
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        number: u64,
+        origin: String,
+        descriptor: OwnedFd,
+    ) -> std::io::Result<()> {
+        let second = descriptor.try_clone()?;
+        self.lock().insert(number, Open::Opening(second));
+        let service = Arc::clone(self);
+        let job = move || {
+            debug!(connection = number, "from {origin}");
+            match Connection::open(descriptor, number, &service) {
+                Ok(connection) => {
+                    let connection = Arc::new(connection);
+                    service
+                        .lock()
+                        .insert(number, Open::Served(Arc::clone(&connection)));
+                    service.watch.add(number, Arc::clone(&connection));
+                    stint(&connection);
+                }
+                Err(reason) => service.end(number, reason),
+            }
+        };
+        self.crew.run(job)
+    }
+
+    /// Gives threads to parked connections to which something has come.
+    ///
+    /// # Errors
+    /// When they cannot be asked for.
+    pub fn call(&self) -> Result<()> {
+        for connection in self.lot.called().context("cannot wait for events")? {
+            connection.unpark();
+            if !staff(&connection) {
+                // Nobody reads it any more, and nobody will.
+                connection.note("the system gives no thread".to_owned());
+                if let Some(reason) = connection.abandon() {
+                    self.end(connection.number, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all connections finish what runs.
+    pub fn drain(&self) {
+        for open in self.lock().values() {
+            match open {
+                Open::Served(connection) => connection.drain(),
+                // Fails when the client has gone, and then it is over anyway.
+                Open::Opening(descriptor) => drop(shutdown(descriptor, Shutdown::Both)),
+            }
+        }
+    }
+
+    /// A connection has ended.
+    fn end(&self, number: u64, reason: String) {
+        let gone = self.lock().remove(&number);
+        drop(gone);
+        // Without an agent nobody wants to know.
+        let _ = send_to_agent(&self.channel, &ToAgent::Ended { number, reason });
+        if rustix::io::write(&self.ended, &1u64.to_ne_bytes()).is_err() {
+            error!(connection = number, "cannot tell that it has ended");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread's time with a connection.
+fn stint(connection: &Arc<Connection>) {
+    if let Some(reason) = connection.work() {
+        connection.service.end(connection.number, reason);
+    }
+}
+
+/// Gives a connection, which has counted it already, a thread. False when there is none.
+pub fn staff(connection: &Arc<Connection>) -> bool {
+    let own = Arc::clone(connection);
+    match connection.service.crew.run(move || stint(&own)) {
+        Ok(()) => true,
+        Err(e) => {
+            warn!(connection = connection.number, "cannot start a thread: {e}");
+            false
+        }
+    }
+}
