@@ -138,6 +138,19 @@ struct vaccel_plugin_ext {
     int (*buffer_alloc)(struct vaccel_session *sess, size_t size, void **buf);
     /** Takes it back; VACCEL_ENOENT for memory that is not of buffer_alloc. */
     int (*buffer_free)(struct vaccel_session *sess, void *buf);
+    /**
+     * Keeps a copy of a tensor where the plugin computes and writes its number, not 0;
+     * VACCEL_ENOTSUP when it cannot, and then the library keeps it.
+     *
+     * A plugin with these three functions takes `handle` instead of `data` in the
+     * inputs of model_run, and may set `handle` instead of `data` in outputs that have
+     * VACCEL_TENSOR_KEEP. Its tensors go with their session.
+     */
+    int (*tensor_keep)(struct vaccel_session *sess, const struct vaccel_tensor *tensor, uint64_t *handle);
+    /** Reads a kept tensor; `out` is an output as of model_run. */
+    int (*tensor_fetch)(struct vaccel_session *sess, uint64_t handle, struct vaccel_tensor *out);
+    /** Frees a kept tensor; calls that use it meanwhile end as if it were there. */
+    int (*tensor_free)(struct vaccel_session *sess, uint64_t handle);
 };
 
 /**

@@ -18,6 +18,12 @@
 #define VACCEL_TENSOR_OWNED 1
 
 /**
+ * Flag of an output: it stays where it was computed (on the agent, on the device, or
+ * in the library), and no bytes of it move. See struct vaccel_tensor.
+ */
+#define VACCEL_TENSOR_KEEP 2
+
+/**
  * `custom_type_id` of a VACCEL_ARG_CUSTOM argument whose bytes are one struct
  * vaccel_tensor: how models are run through vaccel_genop().
  */
@@ -26,6 +32,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct vaccel_session;
 
 /** Type of the elements of a tensor. */
 typedef enum {
@@ -61,6 +69,17 @@ typedef enum {
  * the result is written to the caller's `data`, whose capacity is `size`; too
  * little is VACCEL_ERANGE, and `size` then says what is needed. In both cases
  * `dtype`, `rank`, `dims` and `size` say on return what was written.
+ *
+ * A *kept* tensor stays where it was computed, so that a chain of models moves no
+ * bytes between them. Set VACCEL_TENSOR_KEEP in `flags` of an output of
+ * vaccel_model_run(), with `data` NULL: on return `handle` is its number, type, shape
+ * and size are set, and there is no data. As an input of a later call of the same
+ * session, `handle` takes the place of `data`; the returned structure can be given as
+ * it is, with another `name`. `dtype` and `dims` may be changed to look at the
+ * same elements in another shape, or be 0 for the tensor's own.
+ * vaccel_tensor_fetch() reads it, vaccel_tensor_release() frees it, and what is left
+ * goes with its session. When the connection to an agent is lost, its tensors are, too:
+ * using one is VACCEL_ENOENT then, never other data. Numbers are not used again.
  */
 struct vaccel_tensor {
     const char *name;                     /**< the model's input or output; borrowed; may be NULL */
@@ -69,15 +88,40 @@ struct vaccel_tensor {
     int64_t dims[VACCEL_TENSOR_MAX_RANK]; /**< their lengths; 0 from `rank` on */
     void *data;                           /**< the elements */
     size_t size;                          /**< bytes at `data` */
-    uint32_t flags;                       /**< VACCEL_TENSOR_OWNED or 0 */
+    uint32_t flags;                       /**< VACCEL_TENSOR_OWNED, VACCEL_TENSOR_KEEP or 0 */
     uint32_t reserved;                    /**< 0 */
-    uint64_t handle;                      /**< 0 */
+    uint64_t handle;                      /**< number of a kept tensor, or 0 */
 };
 
 /**
- * Frees `data` if the tensor owns it, and sets data, size and flags to zero.
+ * Keeps a copy of a tensor where models run, so that many calls can use it and it is
+ * sent once.
  *
- * Name, type and shape stay, so that the tensor can be an output again.
+ * Only vaccel_model_run(), also as VACCEL_OP_MODEL_RUN of vaccel_genop(), takes kept tensors.
+ *
+ * @param sess    the session whose calls may use it
+ * @param tensor  the tensor, as an input
+ * @param kept    gets number, type, shape and size; release it with vaccel_tensor_release()
+ * @return        VACCEL_OK; VACCEL_EINVAL; VACCEL_ENOTSUP when the session's plugin runs no
+ *                models; VACCEL_ENOSPC beyond the agent's quota; VACCEL_ENOMEM
+ */
+int vaccel_tensor_keep(struct vaccel_session *sess, const struct vaccel_tensor *tensor, struct vaccel_tensor *kept);
+
+/**
+ * Reads a kept tensor, which stays kept.
+ *
+ * @param sess  the session that it belongs to
+ * @param kept  the kept tensor; only its `handle` counts
+ * @param out   where to, as an output: memory of the caller, or NULL to have it allocated
+ * @return      VACCEL_OK; VACCEL_ENOENT when it was released or its connection was lost;
+ *              VACCEL_EPERM when it belongs to another session; VACCEL_ERANGE when the memory is
+ *              too small; VACCEL_EINVAL; VACCEL_ENOMEM
+ */
+int vaccel_tensor_fetch(struct vaccel_session *sess, const struct vaccel_tensor *kept, struct vaccel_tensor *out);
+
+/**
+ * Frees `data` if the tensor owns it and what was kept under its `handle`, and sets
+ * everything but `name` to zero, so that the tensor can be an output again.
  */
 int vaccel_tensor_release(struct vaccel_tensor *tensor);
 

@@ -177,7 +177,7 @@ FIELD(struct vaccel_model_info, nr_inputs, 32, 8);
 FIELD(struct vaccel_model_info, outputs, 40, 8);
 FIELD(struct vaccel_model_info, nr_outputs, 48, 8);
 
-SIZE(struct vaccel_plugin_ext, 72, 8);
+SIZE(struct vaccel_plugin_ext, 96, 8);
 FIELD(struct vaccel_plugin_ext, size, 0, 8);
 FIELD(struct vaccel_plugin_ext, version, 8, 4);
 FIELD(struct vaccel_plugin_ext, model_load, 16, 8);
@@ -187,6 +187,9 @@ FIELD(struct vaccel_plugin_ext, model_info, 40, 8);
 FIELD(struct vaccel_plugin_ext, describe, 48, 8);
 FIELD(struct vaccel_plugin_ext, buffer_alloc, 56, 8);
 FIELD(struct vaccel_plugin_ext, buffer_free, 64, 8);
+FIELD(struct vaccel_plugin_ext, tensor_keep, 72, 8);
+FIELD(struct vaccel_plugin_ext, tensor_fetch, 80, 8);
+FIELD(struct vaccel_plugin_ext, tensor_free, 88, 8);
 
 #if defined(__x86_64__) || defined(__riscv)
 

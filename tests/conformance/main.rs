@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use vaccel_tests::{Agent, Program, reference_plugin, stage};
 
 /// Groups of cases that every transport must answer alike.
-const GROUPS: [&str; 6] = [
+const GROUPS: [&str; 7] = [
     "compute",
     "arguments",
     "frameworks",
     "models",
+    "kept",
     "resources",
     "sessions",
 ];

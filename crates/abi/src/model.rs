@@ -58,6 +58,10 @@ pub const TENSOR_MAX_RANK: usize = 8;
 /// `vaccel_tensor_release`.
 pub const TENSOR_OWNED: u32 = 1;
 
+/// An output with this flag stays where it was computed: on return `handle` is its
+/// number and there is no data. `vaccel_tensor_release` frees it.
+pub const TENSOR_KEEP: u32 = 2;
+
 /// Bytes of `dims` elements of a type, row-major without padding. Elements of
 /// 4 bits are packed two to a byte, the earlier one in the low half, and the
 /// last byte is filled up. `None` when a dimension is negative, the type is
@@ -102,11 +106,12 @@ pub struct vaccel_tensor {
     pub data: *mut c_void,
     /// Bytes at `data`.
     pub size: size_t,
-    /// [`TENSOR_OWNED`] or 0.
+    /// [`TENSOR_OWNED`], [`TENSOR_KEEP`] or 0.
     pub flags: u32,
     /// 0.
     pub reserved: u32,
-    /// 0; reserved for tensors that stay on the device or the agent.
+    /// Number of a tensor that stayed where it was computed, or 0. An input with one
+    /// has no data.
     pub handle: u64,
 }
 

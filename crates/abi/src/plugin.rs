@@ -128,6 +128,19 @@ pub type BufferAllocFn =
 /// Takes it back; `ENOENT` for memory that is not of [`BufferAllocFn`].
 pub type BufferFreeFn = unsafe extern "C" fn(*mut vaccel_session, buf: *mut c_void) -> CResult;
 
+/// Keeps a copy of a tensor where the plugin computes and writes its number, not 0;
+/// `ENOTSUP` when it cannot, and then the library keeps it.
+pub type TensorKeepFn = unsafe extern "C" fn(
+    *mut vaccel_session,
+    tensor: *const vaccel_tensor,
+    handle: *mut u64,
+) -> CResult;
+/// Fetches a kept tensor; `out` is an output as of [`ModelRunFn`].
+pub type TensorFetchFn =
+    unsafe extern "C" fn(*mut vaccel_session, handle: u64, out: *mut vaccel_tensor) -> CResult;
+/// Frees a kept tensor; calls that use it meanwhile end as if it were there.
+pub type TensorFreeFn = unsafe extern "C" fn(*mut vaccel_session, handle: u64) -> CResult;
+
 /// Operations beyond the fixed table, exported as the data symbol
 /// `vaccel_plugin_ext` (a pointer to this structure) beside `vaccel_plugin`.
 ///
@@ -155,4 +168,12 @@ pub struct vaccel_plugin_ext {
     pub buffer_alloc: Option<BufferAllocFn>,
     /// Takes it back; `ENOENT` for memory that is not of `buffer_alloc`.
     pub buffer_free: Option<BufferFreeFn>,
+    /// Keeps a tensor. A plugin with these three takes `handle` in the inputs of
+    /// `model_run`, and may set it in outputs with `TENSOR_KEEP` instead of `data`.
+    /// Its tensors go with their session.
+    pub tensor_keep: Option<TensorKeepFn>,
+    /// Fetches a kept tensor.
+    pub tensor_fetch: Option<TensorFetchFn>,
+    /// Frees a kept tensor.
+    pub tensor_free: Option<TensorFreeFn>,
 }

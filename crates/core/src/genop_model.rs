@@ -10,7 +10,9 @@ use crate::ptr::Ptr;
 use crate::tensor::{self, Fields, Tensor};
 use crate::{Result, alloc, err, fail, get, ptr, tf, tflite, torch};
 use std::ffi::{CStr, CString, c_int};
-use vaccel_abi::model::{DTYPE_U8, TENSOR_MAX_RANK, dtype_bits, tensor_bytes, vaccel_tensor};
+use vaccel_abi::model::{
+    DTYPE_U8, TENSOR_KEEP, TENSOR_MAX_RANK, dtype_bits, tensor_bytes, vaccel_tensor,
+};
 use vaccel_abi::op::{
     OP_MODEL_INFO, OP_MODEL_LOAD, OP_MODEL_RUN, OP_MODEL_UNLOAD, OP_TF_MODEL_LOAD, OP_TF_MODEL_RUN,
     OP_TF_MODEL_UNLOAD, OP_TFLITE_MODEL_LOAD, OP_TFLITE_MODEL_RUN, OP_TFLITE_MODEL_UNLOAD,
@@ -77,7 +79,7 @@ impl Outputs {
         let ours: Vec<_> = list.iter().map(|t| t.data.is_null()).collect();
         for (tensor, ours) in list.iter_mut().zip(&ours) {
             if *ours {
-                tensor.flags = 0;
+                tensor.flags &= TENSOR_KEEP;
                 tensor.size = 0;
             }
         }
@@ -104,7 +106,7 @@ impl Outputs {
 
 fn model_run(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>, r: &Bound, w: &Bound) -> Result {
     let inputs = tensors(r.rest)?;
-    for (i, tensor) in inputs.iter().enumerate() {
+    for (i, tensor) in inputs.iter().enumerate().filter(|(_, t)| t.handle == 0) {
         check_input(tensor).map_err(|e| e.context(format!("input {i}")))?;
     }
     let mut outputs = Outputs::new(w.rest)?;
@@ -184,7 +186,18 @@ fn check_typed<T: Tensor>(tensor: &vaccel_tensor) -> Result<&[i64]> {
         }
     }
     check_data(tensor)?;
+    if tensor.handle != 0 {
+        return Err(only_neutral());
+    }
     Ok(dims)
+}
+
+/// The structures of the frameworks have no place for the number of a kept tensor.
+fn only_neutral() -> crate::Error {
+    err!(
+        ENOTSUP,
+        "kept tensors are for MODEL_RUN; this operation takes and gives elements"
+    )
 }
 
 /// Moves a framework's output into a tensor of the caller.
@@ -230,6 +243,9 @@ fn with_outputs<T: Tensor>(
     outputs: &mut Outputs,
     call: impl FnOnce(*mut *mut T, c_int) -> Result,
 ) -> Result {
+    if outputs.list.iter().any(|t| t.flags & TENSOR_KEEP != 0) {
+        return Err(only_neutral());
+    }
     let count = outputs.list.len();
     let mut made: Vec<*mut T> = vec![std::ptr::null_mut(); count];
     let result = match c_int::try_from(count) {

@@ -30,6 +30,7 @@ pub mod genop_bind;
 pub mod genop_model;
 mod histogram;
 pub mod image;
+pub mod kept;
 pub mod last_error;
 pub mod link;
 mod load;

@@ -1,11 +1,11 @@
 //! Models through the neutral interface: named tensors of any type.
 
 use crate::ptr::Ptr;
-use crate::{Result, alloc, err, fail, get, op, ptr, resource};
+use crate::{Result, alloc, err, fail, get, kept, op, ptr, resource};
 use std::ffi::{CStr, c_char, c_void};
 use vaccel_abi::model::{
-    TENSOR_MAX_RANK, TENSOR_OWNED, dtype_name, tensor_bytes, vaccel_model_info, vaccel_tensor,
-    vaccel_tensor_info,
+    TENSOR_KEEP, TENSOR_MAX_RANK, TENSOR_OWNED, dtype_name, tensor_bytes, vaccel_model_info,
+    vaccel_tensor, vaccel_tensor_info,
 };
 use vaccel_abi::op::{OP_MODEL_INFO, OP_MODEL_LOAD, OP_MODEL_RUN, OP_MODEL_UNLOAD, OpType};
 use vaccel_abi::plugin::vaccel_plugin_ext;
@@ -85,6 +85,43 @@ pub fn run(
     inputs: &[vaccel_tensor],
     outputs: &mut [vaccel_tensor],
 ) -> Result {
+    if kept::concerns(inputs, outputs) {
+        return run_kept(sess, res, inputs, outputs);
+    }
+    run_plain(sess, res, inputs, outputs)
+}
+
+/// A run whose inputs or outputs stay where they are.
+#[cold]
+fn run_kept(
+    sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
+    inputs: &[vaccel_tensor],
+    outputs: &mut [vaccel_tensor],
+) -> Result {
+    // A model that is not there, or not this session's, is told first.
+    slot(sess, OP_MODEL_RUN, |ext| ext.model_run)?;
+    resource::require(sess, res, RESOURCE_MODEL)?;
+    let mut bound = kept::Bound::new(sess, inputs, outputs)?;
+    let result = run_plain(sess, res, &bound.inputs, &mut bound.outputs);
+    let result = match result {
+        Ok(()) => bound.keep(sess),
+        Err(e) => {
+            bound.fail(sess);
+            Err(e)
+        }
+    };
+    outputs.copy_from_slice(&bound.outputs);
+    result
+}
+
+/// A run on tensors as the plugin gets them.
+fn run_plain(
+    sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
+    inputs: &[vaccel_tensor],
+    outputs: &mut [vaccel_tensor],
+) -> Result {
     let run = slot(sess, OP_MODEL_RUN, |ext| ext.model_run)?;
     resource::require(sess, res, RESOURCE_MODEL)?;
     for (i, tensor) in inputs.iter().enumerate() {
@@ -94,9 +131,8 @@ pub fn run(
         check_output(tensor).map_err(|e| e.context(format!("output {i}")))?;
     }
     let outputs = std::ptr::from_mut(outputs);
-    let size = |tensors: &[vaccel_tensor]| tensors.iter().map(|t| t.size).sum();
     // SAFETY: the plugin has returned; nobody else has the outputs.
-    let bytes = || (size(inputs), size(unsafe { &*outputs }));
+    let bytes = || (kept::moved(inputs), kept::moved(unsafe { &*outputs }));
     call_moving(sess, OP_MODEL_RUN, bytes, || {
         // SAFETY: a function of a loaded plugin; session and resource are alive,
         // and the tensors were checked.
@@ -131,15 +167,16 @@ pub(crate) fn check_input(tensor: &vaccel_tensor) -> Result {
             tensor.size
         );
     }
+    if tensor.handle != 0 {
+        // Its plugin has the elements.
+        return Ok(());
+    }
     check_data(tensor)
 }
 
 pub(crate) fn check_data(tensor: &vaccel_tensor) -> Result {
     if tensor.data.is_null() && tensor.size > 0 {
         fail!(EINVAL, "{} bytes at a null pointer", tensor.size);
-    }
-    if tensor.handle != 0 {
-        fail!(ENOTSUP, "tensors that stay on the device are not supported");
     }
     Ok(())
 }
@@ -163,12 +200,9 @@ pub(crate) fn check_shape(tensor: &vaccel_tensor) -> Result<&[i64]> {
 /// An output without memory has no size; one with memory is not marked as the
 /// library's.
 fn check_output(tensor: &mut vaccel_tensor) -> Result {
-    if tensor.handle != 0 {
-        fail!(ENOTSUP, "tensors that stay on the device are not supported");
-    }
     if tensor.data.is_null() {
         tensor.size = 0;
-        tensor.flags = 0;
+        tensor.flags &= TENSOR_KEEP;
     }
     Ok(())
 }
@@ -217,8 +251,12 @@ pub fn release_info(info: Ptr<vaccel_model_info>) {
     info.write(vaccel_model_info::empty());
 }
 
-/// `vaccel_tensor_release`: frees data that the library or a plugin allocated.
+/// `vaccel_tensor_release`: frees data that the library or a plugin allocated, and what
+/// was kept.
 pub fn release_tensor(tensor: Ptr<vaccel_tensor>) {
+    if get!(tensor.flags) & TENSOR_KEEP != 0 && get!(tensor.handle) != 0 {
+        kept::forget(get!(tensor.handle));
+    }
     if get!(tensor.flags) & TENSOR_OWNED != 0 {
         // SAFETY: the flag says that the data come from libc and are ours to free.
         unsafe { alloc::free(get!(tensor.data)) };

@@ -193,6 +193,9 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     describe: None,
     buffer_alloc: None,
     buffer_free: None,
+    tensor_keep: None,
+    tensor_fetch: None,
+    tensor_free: None,
 };
 
 /// Copies as much of a table as it says there is.

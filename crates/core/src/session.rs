@@ -8,7 +8,8 @@ use crate::registrations::{Registrations, TYPES};
 use crate::slab::Slab;
 use crate::stats::{self, Stats};
 use crate::{
-    Result, alloc, err, fail, get, last_error, log_debug, log_warn, resource, rundir, runtime, set,
+    Result, alloc, err, fail, get, kept, last_error, log_debug, log_warn, resource, rundir,
+    runtime, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -267,6 +268,7 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
             log_warn!("releasing session {id}: {e}");
         }
     }
+    kept::end_session(id);
     remove_rundir(sess);
     stats::report_session(sess, &slot.stats);
     let plugin = slot.plugin();
@@ -346,6 +348,7 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         );
     }
     if !std::ptr::eq(next, current) {
+        kept::end_session(get!(sess.id));
         detach(sess, current);
         set!(sess.priv_ = std::ptr::null_mut());
         set!(sess.plugin = next.raw());

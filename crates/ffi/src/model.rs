@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use vaccel_abi::model::{vaccel_model_info, vaccel_tensor};
 use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
-use vaccel_core::{describe, model};
+use vaccel_core::{describe, kept, model};
 
 /// `count` tensors; none for a count of 0.
 macro_rules! tensors {
@@ -62,6 +62,26 @@ export! {
     fn vaccel_model_info_release(info: *mut vaccel_model_info) {
         model::release_info(ptr!(info));
         Ok(())
+    }
+
+    /// Keeps a copy of a tensor where models run.
+    fn vaccel_tensor_keep(
+        sess: *mut vaccel_session,
+        tensor: *const vaccel_tensor,
+        kept: *mut vaccel_tensor,
+    ) {
+        let (sess, tensor, out) = (ptr!(sess), ptr!(tensor), ptr!(kept));
+        kept::keep(sess, &tensor.read(), out)
+    }
+
+    /// Reads a kept tensor.
+    fn vaccel_tensor_fetch(
+        sess: *mut vaccel_session,
+        kept: *const vaccel_tensor,
+        out: *mut vaccel_tensor,
+    ) {
+        let (sess, kept, out) = (ptr!(sess), ptr!(kept), ptr!(out));
+        kept::fetch(sess, vaccel_core::get!(kept.handle), out)
     }
 
     /// Frees the data of an output.

@@ -138,6 +138,9 @@ pub const fn ext() -> vaccel_plugin_ext {
         describe: None,
         buffer_alloc: None,
         buffer_free: None,
+        tensor_keep: None,
+        tensor_fetch: None,
+        tensor_free: None,
     }
 }
 

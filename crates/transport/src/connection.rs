@@ -126,6 +126,7 @@ impl Connection {
         if options.share_memory && stream.family() == Family::Unix {
             hello.features |= vaccel_wire::FEATURE_SHARED_MEMORY;
         }
+        hello.features |= vaccel_wire::FEATURE_KEPT_TENSORS;
         let granted = handshake::open(&stream, &hello, address, options.connect_timeout)?;
         let mut limits = Limits::for_frame(options.max_frame);
         let (mut memory, mut not_shared, mut ring) = (None, None, None);

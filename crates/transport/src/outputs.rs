@@ -63,6 +63,11 @@ pub trait Outputs {
         false
     }
 
+    /// True when it looks at [`Arg::kept`] itself: of what the agent keeps no bytes come.
+    fn takes_kept(&self) -> bool {
+        false
+    }
+
     /// Called once when the agent reports an error: its write arguments, if it
     /// sent any, say what an output would have needed or hold a status.
     fn failed(&mut self, status: i32, args: &Args<'_>, payload: &[u8]) {
@@ -134,6 +139,9 @@ pub(crate) fn deliver(
 pub(crate) fn checked(arg: &Arg<'_>, outputs: &mut dyn Outputs) -> Result<Destination, PlaceError> {
     if arg.shared.is_some() && !outputs.takes_shared() {
         return Err(format!("output {} is in shared memory, unasked", arg.index).into());
+    }
+    if arg.kept.is_some() && !outputs.takes_kept() {
+        return Err(format!("output {} is kept by the agent, unasked", arg.index).into());
     }
     let to = outputs.place(arg)?;
     if arg.range.len() > to.room {

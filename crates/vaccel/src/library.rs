@@ -17,7 +17,7 @@ use vaccel_abi::arg::vaccel_arg;
 use vaccel_abi::blob::vaccel_blob;
 use vaccel_abi::config::vaccel_config;
 use vaccel_abi::error;
-use vaccel_abi::model::vaccel_model_info;
+use vaccel_abi::model::{vaccel_model_info, vaccel_tensor};
 use vaccel_abi::op::{
     ExecFn, ExecWithResourceFn, FpgaArraycopyFn, FpgaMmultFn, FpgaParallelFn, FpgaVectoraddFn,
     ImageClassifyFn, ImageFn, MinmaxFn, NoopFn, SgemmFn,
@@ -150,6 +150,9 @@ functions! {
         describe: DescribeFn = "vaccel_describe";
         buffer_alloc: BufferAllocFn = "vaccel_buffer_alloc";
         buffer_free: BufferFreeFn = "vaccel_buffer_free";
+        tensor_keep: unsafe extern "C" fn(*mut vaccel_session, *const vaccel_tensor, *mut vaccel_tensor) -> CResult = "vaccel_tensor_keep";
+        tensor_fetch: unsafe extern "C" fn(*mut vaccel_session, *const vaccel_tensor, *mut vaccel_tensor) -> CResult = "vaccel_tensor_fetch";
+        tensor_release: unsafe extern "C" fn(*mut vaccel_tensor) -> CResult = "vaccel_tensor_release";
     }
 }
 

@@ -1,6 +1,5 @@
 //! Models of any format, run on named tensors.
 
-use std::borrow::Borrow;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::OnceLock;
@@ -8,10 +7,12 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use vaccel_abi::error;
 use vaccel_abi::model::{
-    TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_model_info, vaccel_tensor, vaccel_tensor_info,
+    TENSOR_KEEP, TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_model_info, vaccel_tensor,
+    vaccel_tensor_info,
 };
 
 use crate::error::{Error, Result};
+use crate::kept::{Feed, KeptTensor};
 use crate::library::Library;
 use crate::resource::Resource;
 use crate::session::Session;
@@ -95,15 +96,38 @@ impl Model {
     /// # Errors
     /// `EINVAL` when an input is missing, has an unknown name, or a type or shape
     /// that the model does not take; what the backend or the transport returns.
-    pub fn run<T: Borrow<Tensor>>(&self, inputs: &[(&str, T)]) -> Result<Vec<Tensor>> {
-        let count = match self.outputs.get() {
-            Some(&count) => count,
-            None => {
-                let count = self.info()?.outputs.len();
-                *self.outputs.get_or_init(|| count)
-            }
-        };
-        self.run_outputs(inputs, vec![None; count])
+    pub fn run<T: Feed>(&self, inputs: &[(&str, T)]) -> Result<Vec<Tensor>> {
+        let names = vec![None; self.count()?];
+        self.run_outputs(inputs, &names)
+    }
+
+    /// How many outputs the model has.
+    fn count(&self) -> Result<usize> {
+        if let Some(&count) = self.outputs.get() {
+            return Ok(count);
+        }
+        let count = self.info()?.outputs.len();
+        Ok(*self.outputs.get_or_init(|| count))
+    }
+
+    /// Runs the model and leaves all its outputs where they were computed, so that a
+    /// chain of models moves no bytes.
+    ///
+    /// # Errors
+    /// As [`Model::run`]; `ENOSPC` beyond the agent's quota; `ENOTSUP` when the library is
+    /// too old.
+    pub fn run_kept<T: Feed>(&self, inputs: &[(&str, T)]) -> Result<Vec<KeptTensor>> {
+        let library = self.session.library();
+        // A library that does not know the flag would give tensors that have data.
+        library.extension(library.functions().tensor_keep, "vaccel_tensor_keep")?;
+        let names = vec![None; self.count()?];
+        let mut outputs = self.run_raw(inputs, &names, TENSOR_KEEP)?;
+        outputs
+            .0
+            .drain(..)
+            // SAFETY: the call succeeded; whoever has the structure has the number.
+            .map(|raw| unsafe { KeptTensor::from_raw(&self.session, raw) })
+            .collect()
     }
 
     /// Runs the model and returns the outputs of these names, in this order.
@@ -113,7 +137,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::run`]; `EINVAL` for an output the model does not have.
-    pub fn run_named<T: Borrow<Tensor>>(
+    pub fn run_named<T: Feed>(
         &self,
         inputs: &[(&str, T)],
         outputs: &[&str],
@@ -122,7 +146,7 @@ impl Model {
             .iter()
             .map(|name| c_name(name))
             .collect::<Result<Vec<_>>>()?;
-        self.run_outputs(inputs, names)
+        self.run_outputs(inputs, &names)
     }
 
     /// Answers for a picture (JPEG or PNG), for a model with a description: a JSON
@@ -140,11 +164,27 @@ impl Model {
         json_value("the model's result", json)
     }
 
-    fn run_outputs<T: Borrow<Tensor>>(
+    fn run_outputs<T: Feed>(
         &self,
         inputs: &[(&str, T)],
-        names: Vec<Option<CString>>,
+        names: &[Option<CString>],
     ) -> Result<Vec<Tensor>> {
+        let mut outputs = self.run_raw(inputs, names, 0)?;
+        outputs
+            .0
+            .iter_mut()
+            // SAFETY: the call succeeded and allocated what it says.
+            .map(|raw| unsafe { Tensor::from_raw(raw) })
+            .collect()
+    }
+
+    /// Runs the model on outputs of these names, all with the same flags.
+    fn run_raw<T: Feed>(
+        &self,
+        inputs: &[(&str, T)],
+        names: &[Option<CString>],
+        flags: u32,
+    ) -> Result<Outputs> {
         let library = self.session.library();
         let run = library.extension(library.functions().model_run, "vaccel_model_run")?;
         let input_names = inputs
@@ -154,13 +194,14 @@ impl Model {
         let raw_inputs: Vec<vaccel_tensor> = inputs
             .iter()
             .zip(&input_names)
-            .map(|((_, tensor), name)| tensor.borrow().as_raw(c_pointer(name.as_ref())))
+            .map(|((_, tensor), name)| tensor.raw(c_pointer(name.as_ref())))
             .collect();
         let mut outputs = Outputs(
             names
                 .iter()
                 .map(|name| vaccel_tensor {
                     name: c_pointer(name.as_ref()),
+                    flags,
                     ..vaccel_tensor::empty()
                 })
                 .collect(),
@@ -178,12 +219,7 @@ impl Model {
             )
         };
         library.check("cannot run the model", code)?;
-        outputs
-            .0
-            .iter_mut()
-            // SAFETY: the call succeeded and allocated what it says.
-            .map(|raw| unsafe { Tensor::from_raw(raw) })
-            .collect()
+        Ok(outputs)
     }
 
     /// Names, types and shapes of the model's inputs and outputs.

@@ -25,6 +25,9 @@ pub const FLAG_ALLOCATE: u8 = 4;
 /// Flag: the bytes are in shared memory, or are to go there.
 pub const FLAG_SHARED: u8 = 8;
 
+/// Flag: a tensor that the agent keeps, or is to keep; its bytes do not travel.
+pub const FLAG_KEPT: u8 = 16;
+
 /// A place in shared memory: a region of the connection, and an offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -71,6 +74,8 @@ pub struct Arg<'m> {
     /// Where it lies in shared memory, or is to be written. The memory belongs to
     /// the other side too, and whether there is such a place is not known yet.
     pub shared: Option<Place>,
+    /// Number of the tensor that the agent keeps; 0 for an output that it is to keep.
+    pub kept: Option<i64>,
     /// Type, shape and name of a tensor.
     pub tensor: Option<Tensor<'m>>,
 }

@@ -3,8 +3,8 @@
 use crate::arg::{NO_NAME, TENSOR};
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::{
-    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FLAG_SHARED, Header, Kind, Layout,
-    Limits, MAX_RANK, Place, Tensor, WireError,
+    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_KEPT, FLAG_NULL, FLAG_SHARED, Header, Kind,
+    Layout, Limits, MAX_RANK, Place, Tensor, WireError,
 };
 
 /// The arguments of a received frame, checked, in place.
@@ -50,8 +50,9 @@ impl<'m> Args<'m> {
             if arg.shared.is_some() {
                 shared = shared.saturating_add(arg.size as u64);
             }
-            // A read argument is there or null.
-            if arg.flags & !FLAG_SHARED != FLAG_DATA && arg.flags != FLAG_NULL {
+            // A read argument is there, null, or a tensor that the agent has.
+            let kept = header.kind == Kind::Request && arg.size == 0 && arg.kept > Some(0);
+            if arg.flags & !FLAG_SHARED != FLAG_DATA && arg.flags != FLAG_NULL && !kept {
                 return Err(WireError::Flags {
                     index: arg.index,
                     flags: arg.flags,
@@ -78,6 +79,8 @@ impl<'m> Args<'m> {
                 (_, f) if f == FLAG_DATA | FLAG_SHARED => true,
                 (Kind::Request, 0 | FLAG_SHARED) => true,
                 (Kind::Request, FLAG_ALLOCATE) => arg.size == 0,
+                (Kind::Request, FLAG_KEPT) => arg.size == 0 && arg.kept == Some(0),
+                (Kind::Reply, FLAG_KEPT) => header.status() == 0 && arg.kept > Some(0),
                 // Sizes that would have been needed.
                 (Kind::Reply, 0) => header.status() != 0,
                 _ => false,
@@ -195,9 +198,11 @@ impl<'m> ArgIter<'m> {
         let dtype = u16_at(d, 2);
         let word = u32_at(d, 4);
         let size = u64_at(d, 8);
-        let known = FLAG_NULL | FLAG_DATA | FLAG_ALLOCATE | FLAG_SHARED;
+        let known = FLAG_NULL | FLAG_DATA | FLAG_ALLOCATE | FLAG_SHARED | FLAG_KEPT;
+        let is_kept = flags & FLAG_KEPT != 0;
         let misplaced = flags & FLAG_SHARED != 0
-            && (!self.shared || flags & (FLAG_NULL | FLAG_ALLOCATE) != 0 || size == 0);
+            && (!self.shared || flags & (FLAG_NULL | FLAG_ALLOCATE) != 0 || size == 0)
+            || is_kept && (flags != FLAG_KEPT || type_ != TENSOR);
         if flags & !known != 0 || misplaced {
             return Err(WireError::Flags {
                 index: before + index,
@@ -208,9 +213,15 @@ impl<'m> ArgIter<'m> {
             return Err(field("size where the pointer is null", size));
         }
         let shared = (flags & FLAG_SHARED != 0).then(|| Place::decode(u64_at(d, 16)));
-        if shared.is_none() && u64_at(d, 16) != 0 {
-            return Err(field("offset in shared memory", u64_at(d, 16)));
-        }
+        let last = u64_at(d, 16);
+        let kept = if is_kept {
+            let number = i64::try_from(last);
+            Some(number.map_err(|_| field("number of a kept tensor", last))?)
+        } else if shared.is_none() && last != 0 {
+            return Err(field("offset in shared memory", last));
+        } else {
+            None
+        };
         let range = if flags & FLAG_DATA != 0 && shared.is_none() {
             self.layout.place(size)?
         } else {
@@ -231,6 +242,7 @@ impl<'m> ArgIter<'m> {
             size: usize::try_from(size).map_err(|_| WireError::Overflow)?,
             range,
             shared,
+            kept,
             tensor,
         }))
     }

@@ -3,8 +3,8 @@
 use crate::arg::{NO_NAME, TENSOR};
 use crate::frame::Cuts;
 use crate::{
-    FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FLAG_SHARED, Frame, FrameBuffer, HEADER_LEN, Layout,
-    MAX_META, MAX_RANK, Place, Scalar, WireError,
+    FLAG_ALLOCATE, FLAG_DATA, FLAG_KEPT, FLAG_NULL, FLAG_SHARED, Frame, FrameBuffer, HEADER_LEN,
+    Layout, MAX_META, MAX_RANK, Place, Scalar, WireError,
 };
 use std::ffi::CStr;
 use vaccel_abi::arg::{ARG_BUFFER, ARG_STRING, ArgType};
@@ -118,11 +118,44 @@ impl<'b, 'a> FrameBuilder<'b, 'a> {
     /// Says that the bytes of the argument just added lie in shared memory, or are
     /// to be written there.
     fn elsewhere(&mut self, place: Place) -> &mut Self {
+        self.last_field(place.encode())
+    }
+
+    /// Fills the last field of the descriptor just added.
+    fn last_field(&mut self, value: u64) -> &mut Self {
         let at = self.buffer.head.len();
         if self.error.is_none() && at >= crate::DESCRIPTOR_LEN {
-            self.buffer.head[at - 8..].copy_from_slice(&place.encode().to_le_bytes());
+            self.buffer.head[at - 8..].copy_from_slice(&value.to_le_bytes());
         }
         self
+    }
+
+    /// Adds a tensor that the agent keeps to the read arguments.
+    pub fn read_tensor_kept(&mut self, meta: &TensorMeta<'_>, number: i64) -> &mut Self {
+        self.tensor(List::Read, meta, FLAG_KEPT, 0)
+            .last_field(number.cast_unsigned())
+    }
+
+    /// Adds an output tensor that the agent is to keep to a request.
+    pub fn write_tensor_keep(&mut self, meta: &TensorMeta<'_>) -> &mut Self {
+        self.tensor(List::Write, meta, FLAG_KEPT, 0)
+    }
+
+    /// Adds a tensor of `size` bytes that the agent keeps to the write arguments of a reply.
+    pub fn write_tensor_kept(
+        &mut self,
+        meta: &TensorMeta<'_>,
+        size: usize,
+        number: i64,
+    ) -> &mut Self {
+        self.tensor(List::Write, meta, FLAG_KEPT, size as u64)
+            .last_field(number.cast_unsigned())
+    }
+
+    /// Adds a tensor with a copy of its bytes to the write arguments of a reply.
+    pub fn write_tensor_copy(&mut self, meta: &TensorMeta<'_>, bytes: &[u8]) -> &mut Self {
+        self.tensor(List::Write, meta, FLAG_DATA, bytes.len() as u64)
+            .data(Data::Copied(bytes))
     }
 
     /// Adds `size` bytes of shared memory to the read arguments; not 0.

@@ -34,6 +34,13 @@ pub const REGION_ADD: u16 = 280;
 /// [`changes`](crate::changes).
 pub const RESOURCE_CHANGES: u16 = 267;
 
+/// Keeps a copy of a tensor: TENSOR; TENSOR (KEPT).
+pub const TENSOR_KEEP: u16 = 270;
+/// Reads a kept tensor: INT64 number; TENSOR.
+pub const TENSOR_FETCH: u16 = 271;
+/// Frees a kept tensor: INT64 number.
+pub const TENSOR_FREE: u16 = 272;
+
 /// The most bytes of one [`RESOURCE_DATA`].
 pub const MAX_PIECE: usize = 1 << 20;
 
@@ -57,6 +64,9 @@ pub fn name(operation: u16) -> Option<&'static str> {
         REGION_ADD => "region_add",
         RESOURCE_OFFSETS => "resource_offsets",
         RESOURCE_CHANGES => "resource_changes",
+        TENSOR_KEEP => "tensor_keep",
+        TENSOR_FETCH => "tensor_fetch",
+        TENSOR_FREE => "tensor_free",
         _ => return None,
     })
 }

@@ -12,6 +12,9 @@ pub const MAX_EXTRA: usize = 4096;
 /// Feature bit: the client sends SHARE after WELCOME; see [`Share`](crate::Share).
 pub const FEATURE_SHARED_MEMORY: u32 = 1;
 
+/// Feature bit: the agent keeps tensors.
+pub const FEATURE_KEPT_TENSORS: u32 = 2;
+
 const TAG_TOKEN: u16 = 1;
 const TAG_CLIENT: u16 = 2;
 

@@ -57,15 +57,15 @@ mod share;
 mod welcome;
 
 pub use arg::{
-    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FLAG_SHARED, MAX_RANK, Place, TENSOR,
-    Tensor,
+    Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_KEPT, FLAG_NULL, FLAG_SHARED, MAX_RANK,
+    Place, TENSOR, Tensor,
 };
 pub use args::{ArgIter, Args};
 pub use builder::{FrameBuilder, TensorMeta};
 pub use error::WireError;
 pub use frame::{Frame, FrameBuffer, Slices};
 pub use header::{HEADER_LEN, Header, Kind, Limits, MAX_META};
-pub use hello::{FEATURE_SHARED_MEMORY, HELLO_LEN, Hello, MAX_EXTRA};
+pub use hello::{FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, HELLO_LEN, Hello, MAX_EXTRA};
 pub use layout::{ALIGN, Layout, SMALL_ALIGN};
 pub use name::{MAX_COMPONENT, MAX_NAME, check_name};
 pub use reader::ArgReader;

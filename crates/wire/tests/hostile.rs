@@ -6,8 +6,8 @@ use common::{Counting, Random, bytes, counted, split};
 use vaccel_abi::arg::{ARG_BUFFER, ARG_INT64};
 use vaccel_wire::control::{ResourceBegin, ResourceData};
 use vaccel_wire::{
-    ArgReader, Args, FLAG_ALLOCATE, FLAG_DATA, FLAG_NULL, FrameBuffer, HEADER_LEN, Header, Hello,
-    Kind, Limits, MAX_META, Progress, TENSOR, TensorMeta, Welcome, WireError,
+    ArgReader, Args, FLAG_ALLOCATE, FLAG_DATA, FLAG_KEPT, FLAG_NULL, FrameBuffer, HEADER_LEN,
+    Header, Hello, Kind, Limits, MAX_META, Progress, TENSOR, TensorMeta, Welcome, WireError,
 };
 
 #[global_allocator]
@@ -405,6 +405,23 @@ fn descriptors_that_make_no_sense_are_refused() {
     write(Kind::Reply, 0, one(0, 9), 0).unwrap_err();
     write(Kind::Reply, 34, one(0, 9), 0).unwrap();
     write(Kind::Reply, 0, one(FLAG_ALLOCATE, 0), 0).unwrap_err();
+
+    // Kept tensors: no bytes travel, and only a tensor with a number counts.
+    let kept = |type_, flags, size, number| descriptor(type_, flags, 1, 0xffff << 16, size, number);
+    read(kept(TENSOR, FLAG_KEPT, 0, 7), 0).unwrap();
+    read(kept(TENSOR, FLAG_KEPT, 0, 0), 0).unwrap_err();
+    read(kept(TENSOR, FLAG_KEPT, 4, 7), 0).unwrap_err();
+    read(kept(TENSOR, FLAG_KEPT, 4, 7), 4).unwrap_err();
+    read(kept(TENSOR, FLAG_KEPT, 0, u64::MAX), 0).unwrap_err();
+    read(kept(TENSOR, FLAG_KEPT | FLAG_DATA, 4, 7), 4).unwrap_err();
+    read(kept(TENSOR, FLAG_KEPT | FLAG_NULL, 0, 7), 0).unwrap_err();
+    read(descriptor(ARG_BUFFER, FLAG_KEPT, 0, 0, 0, 7), 0).unwrap_err();
+    write(Kind::Request, 0, kept(TENSOR, FLAG_KEPT, 0, 0), 0).unwrap();
+    write(Kind::Request, 0, kept(TENSOR, FLAG_KEPT, 0, 7), 0).unwrap_err();
+    write(Kind::Request, 0, kept(TENSOR, FLAG_KEPT, 9, 0), 0).unwrap_err();
+    write(Kind::Reply, 0, kept(TENSOR, FLAG_KEPT, 9, 7), 0).unwrap();
+    write(Kind::Reply, 0, kept(TENSOR, FLAG_KEPT, 9, 0), 0).unwrap_err();
+    write(Kind::Reply, 34, kept(TENSOR, FLAG_KEPT, 9, 7), 0).unwrap_err();
 }
 
 #[test]

@@ -445,3 +445,35 @@ fn building_and_reading_allocate_nothing_once_the_buffer_has_grown() {
     let (sum, count, _) = counted(call);
     assert_eq!((sum, count), (29, 0));
 }
+
+#[test]
+fn numbers_of_kept_tensors_go_both_ways() {
+    let mut buffer = FrameBuffer::new();
+    let meta = TensorMeta {
+        dtype: 1,
+        dims: &[2, 3],
+        name: Some(b"x"),
+    };
+    let mut builder = buffer.request(130);
+    builder.read_tensor_kept(&meta, 17).write_tensor_keep(&meta);
+    let frame = bytes(&builder.finish().unwrap());
+    let (header, at, payload) = split(&frame);
+    let args = Args::decode(&header, at, &Limits::default()).unwrap();
+    let (input, output) = (args.reads().next().unwrap(), args.writes().next().unwrap());
+    assert_eq!((input.kept, output.kept), (Some(17), Some(0)));
+    assert_eq!(input.tensor.unwrap().name, Some(&b"x"[..]));
+    assert!(!input.has_bytes() && payload.is_empty());
+
+    let request = header;
+    let mut builder = buffer.reply(&request);
+    builder
+        .write_tensor_kept(&meta, 24, i64::MAX)
+        .write_tensor_copy(&meta, &[7; 24]);
+    let frame = bytes(&builder.finish().unwrap());
+    let (header, at, payload) = split(&frame);
+    let args = Args::decode(&header, at, &Limits::default()).unwrap();
+    let all: Vec<_> = args.writes().collect();
+    assert_eq!((all[0].kept, all[0].size), (Some(i64::MAX), 24));
+    assert!(!all[0].has_bytes());
+    assert_eq!((all[1].kept, all[1].bytes(payload)), (None, &[7; 24][..]));
+}

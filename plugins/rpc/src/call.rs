@@ -13,14 +13,14 @@ use vaccel_plugin::abi::arg::{
     ARG_BUFFER, ARG_CUSTOM, ARG_STRING, ArgType, CUSTOM_TENSOR, vaccel_arg,
 };
 use vaccel_plugin::abi::error::{EREMOTEIO, ESESS};
-use vaccel_plugin::abi::model::vaccel_tensor;
+use vaccel_plugin::abi::model::{TENSOR_KEEP, vaccel_tensor};
 use vaccel_plugin::abi::resource::vaccel_resource;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result, bail};
 use vaccel_transport::shm::{Block, Lent};
 use vaccel_wire::control::BlobHead;
-use vaccel_wire::{FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
+use vaccel_wire::{FEATURE_KEPT_TENSORS, FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
 
 /// How often a call looks for another connection before anything of it was sent.
 const UNSENT: u32 = 3;
@@ -137,7 +137,7 @@ fn send(
         .connection
         .call_with(&mut frame, session, None, outputs, blocks);
     match called {
-        Ok(()) => outputs.commit(),
+        Ok(()) => outputs.commit(|number| link.keep_tensor(session, number)),
         Err(e) => {
             let e = error::call(&e);
             outputs.commit_failure(&e);
@@ -304,15 +304,27 @@ impl<'a> Call<'_, 'a> {
     /// until the call is over.
     pub(crate) unsafe fn neutral_tensor(&mut self, tensor: &vaccel_tensor) -> Result<()> {
         // SAFETY: as promised by the caller.
-        let (name, bytes) = unsafe {
-            (
-                outputs::name_of(tensor),
-                bytes(tensor.data.cast::<u8>().cast_const(), tensor.size, "data")?,
-            )
-        };
+        let name = unsafe { outputs::name_of(tensor) };
         let meta = neutral_meta(tensor, name)?;
+        if tensor.handle != 0 {
+            let number = self.kept(tensor.handle)?;
+            self.builder.read_tensor_kept(&meta, number);
+            return Ok(());
+        }
+        // SAFETY: as promised by the caller.
+        let bytes = unsafe { bytes(tensor.data.cast::<u8>().cast_const(), tensor.size, "data") }?;
         self.tensor(&meta, bytes);
         Ok(())
+    }
+
+    /// True when the agent keeps tensors.
+    pub(crate) fn keeps_tensors(&self) -> bool {
+        self.link.connection.granted().features & FEATURE_KEPT_TENSORS != 0
+    }
+
+    /// The agent's number of a tensor that it keeps.
+    pub(crate) fn kept(&self, handle: u64) -> Result<i64> {
+        self.link.tensor(handle)
     }
 
     /// An argument as the application made it.
@@ -322,7 +334,10 @@ impl<'a> Call<'_, 'a> {
     pub(crate) unsafe fn argument(&mut self, arg: &vaccel_arg) -> Result<()> {
         if let Some(tensor) = tensor_of(arg) {
             // SAFETY: an argument of this type holds one tensor.
-            return unsafe { self.neutral_tensor(&tensor.read_unaligned()) };
+            let tensor = unsafe { tensor.read_unaligned() };
+            only_elements(&tensor)?;
+            // SAFETY: as above.
+            return unsafe { self.neutral_tensor(&tensor) };
         }
         if arg.buf.is_null() && arg.size == 0 {
             self.builder.read_null(arg.type_);
@@ -458,6 +473,12 @@ impl<'a> Call<'_, 'a> {
         // SAFETY: as promised by the caller.
         let name = unsafe { outputs::name_of(&value) };
         let meta = neutral_meta(&value, name)?;
+        // An agent that keeps none gives the elements, and the library keeps them.
+        if value.flags & TENSOR_KEEP != 0 && self.keeps_tensors() {
+            self.builder.write_tensor_keep(&meta);
+            self.outputs.push(TENSOR, What::Kept(tensor));
+            return Ok(());
+        }
         let room = (!value.data.is_null()).then_some(value.size);
         let lent = room.and_then(|room| self.lend_room(value.data.cast(), room));
         match (&lent, room) {
@@ -480,6 +501,9 @@ impl<'a> Call<'_, 'a> {
         let value = unsafe { arg.read() };
         if let Some(tensor) = tensor_of(&value) {
             // SAFETY: an argument of this type holds one tensor.
+            let value = unsafe { tensor.read_unaligned() };
+            only_elements(&value)?;
+            // SAFETY: as above.
             return unsafe { self.out_neutral_tensor(tensor) };
         }
         let mut lent = None;
@@ -507,11 +531,16 @@ fn tensor_of(arg: &vaccel_arg) -> Option<*mut vaccel_tensor> {
     holds.then_some(arg.buf.cast())
 }
 
+/// Numbers of kept tensors in such arguments are the library's, which only models know.
+fn only_elements(tensor: &vaccel_tensor) -> Result<()> {
+    if tensor.handle != 0 || tensor.flags & TENSOR_KEEP != 0 {
+        bail!(ENOTSUP, "only models take and give kept tensors");
+    }
+    Ok(())
+}
+
 /// Type, shape and name of a neutral tensor.
 fn neutral_meta<'t>(tensor: &'t vaccel_tensor, name: Option<&'t CStr>) -> Result<TensorMeta<'t>> {
-    if tensor.handle != 0 {
-        bail!(ENOTSUP, "tensors that stay on the device are not supported");
-    }
     let dims = tensor.shape();
     let Ok(dtype) = u16::try_from(tensor.dtype) else {
         bail!(EINVAL, "{} is not a type of a tensor", tensor.dtype);

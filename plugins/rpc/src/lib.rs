@@ -92,6 +92,9 @@ static RPC: RawPlugin = RawPlugin {
         describe: Some(describe::describe),
         buffer_alloc: Some(buffer::alloc),
         buffer_free: Some(buffer::free),
+        tensor_keep: Some(ops::tensor::keep),
+        tensor_fetch: Some(ops::tensor::fetch),
+        tensor_free: Some(ops::tensor::free),
         ..ext()
     },
     ..RawPlugin::new(NAME, vaccel_plugin::version!(), TYPES)

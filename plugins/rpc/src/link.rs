@@ -26,7 +26,14 @@ pub(crate) struct Link {
     /// When it was last used, in milliseconds of a coarse clock.
     used: AtomicU64,
     resources: Mutex<HashMap<i64, Arc<Remote>>>,
+    /// What the agent keeps for this process: the number here, then the agent's session
+    /// and number. It ends with the connection, so that a number of an
+    /// earlier one leads nowhere.
+    tensors: Mutex<HashMap<u64, (i64, i64)>>,
 }
+
+/// The next number of a kept tensor; none is used again.
+static NEXT_TENSOR: AtomicU64 = AtomicU64::new(1);
 
 /// What the agent knows of a resource.
 #[derive(Debug, Default)]
@@ -44,7 +51,37 @@ impl Link {
             connection,
             used: AtomicU64::new(coarse_millis()),
             resources: Mutex::default(),
+            tensors: Mutex::default(),
         }
+    }
+
+    /// Notes a tensor that the agent keeps, and returns its number here.
+    pub(crate) fn keep_tensor(&self, session: i64, number: i64) -> u64 {
+        let handle = NEXT_TENSOR.fetch_add(1, Ordering::Relaxed);
+        lock(&self.tensors).insert(handle, (session, number));
+        handle
+    }
+
+    /// The agent's number of a tensor that it keeps.
+    pub(crate) fn tensor(&self, handle: u64) -> Result<i64> {
+        let tensors = lock(&self.tensors);
+        tensors
+            .get(&handle)
+            .map(|(_, number)| *number)
+            .ok_or_else(|| {
+                err!(
+                    ENOENT,
+                    "the kept tensor is stale: the connection to the agent was lost, and it with \
+                 it; compute it again"
+                )
+            })
+    }
+
+    /// Takes a tensor off the list and returns the agent's number.
+    pub(crate) fn forget_tensor(&self, handle: u64) -> Option<i64> {
+        lock(&self.tensors)
+            .remove(&handle)
+            .map(|(_, number)| number)
     }
 
     /// False when the agent has gone, also when that happened while nothing was
@@ -73,6 +110,7 @@ impl Link {
 
     /// A session of the agent's is over.
     pub(crate) fn forget_session(&self, session: i64) {
+        lock(&self.tensors).retain(|_, (owner, _)| *owner != session);
         let all: Vec<_> = lock(&self.resources).values().cloned().collect();
         for remote in all {
             remote.forget(session, &mut lock(&remote.sessions));

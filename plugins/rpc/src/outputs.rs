@@ -34,6 +34,8 @@ pub(crate) enum What {
     Argument(*mut vaccel_arg),
     /// A neutral tensor of the caller.
     Tensor(*mut vaccel_tensor),
+    /// One that the agent is to keep.
+    Kept(*mut vaccel_tensor),
     /// A pointer of the caller that is to point at a new tensor.
     Made(*mut *mut libc::c_void, Framework),
     /// TensorFlow's code.
@@ -58,6 +60,8 @@ struct Output {
     lent: Option<Lent>,
     /// The agent has written so many bytes there, and they belong here.
     copy: Option<(*mut u8, usize)>,
+    /// The agent's number of a tensor that it keeps.
+    kept: i64,
 }
 
 /// The outputs of one call.
@@ -110,6 +114,7 @@ impl OutputList {
         self.list.push(Output {
             lent,
             copy: None,
+            kept: 0,
             type_,
             what,
             data: std::ptr::null_mut(),
@@ -135,15 +140,16 @@ impl OutputList {
         self.status_message[0] = 0;
     }
 
-    /// Makes the outputs known to the caller, all or none.
-    pub(crate) fn commit(&mut self) -> Result<()> {
+    /// Makes the outputs known to the caller, all or none. `keep` gives a number of
+    /// this process for the agent's number of a tensor.
+    pub(crate) fn commit(&mut self, mut keep: impl FnMut(i64) -> u64) -> Result<()> {
         for output in &mut self.list {
             if let What::Made(_, framework) = output.what {
                 output.made = framework.make_struct(&output.shape)?;
             }
         }
         for output in &mut self.list {
-            output.commit();
+            output.commit(&mut keep);
         }
         let (code, message) = (self.status_code, self.message().to_vec());
         self.write_status(code, &message);
@@ -201,7 +207,7 @@ impl OutputList {
 }
 
 impl Output {
-    fn commit(&mut self) {
+    fn commit(&mut self, keep: &mut impl FnMut(i64) -> u64) {
         if let (Some((to, size)), Some(lent)) = (self.copy, &self.lent)
             && to != lent.at.as_ptr()
         {
@@ -231,6 +237,15 @@ impl Output {
                         value.flags = TENSOR_OWNED;
                         tensor.write_unaligned(value);
                     }
+                }
+            }
+            What::Kept(tensor) => {
+                // SAFETY: valid until the call is over; it need not be aligned.
+                unsafe {
+                    self.describe(tensor);
+                    let mut value = tensor.read_unaligned();
+                    value.handle = keep(self.kept);
+                    tensor.write_unaligned(value);
                 }
             }
             What::Made(slot, framework) => {
@@ -355,6 +370,20 @@ impl Output {
                 self.data = malloc(arg.size)?;
                 Ok((self.data, arg.size))
             }
+            What::Kept(_) => {
+                let Some(kept) = arg.kept else {
+                    let text = format!("output {} was to be kept, and was sent", arg.index);
+                    return Err(text.into());
+                };
+                self.shape_of(arg)?;
+                let dims = &self.shape.dims[..self.shape.rank];
+                match tensor_bytes(self.shape.dtype, dims) {
+                    Some(needed) if needed == arg.size => {}
+                    needed => return Err(self.misfit(arg, needed)),
+                }
+                self.kept = kept;
+                Ok((std::ptr::NonNull::dangling().as_ptr(), 0))
+            }
             What::Made(_, framework) => {
                 self.shape_of(arg)?;
                 match framework.bytes(&self.shape) {
@@ -388,6 +417,10 @@ impl Outputs for OutputList {
             };
             let found = arg.type_name();
             return Err(format!("output {} is {found}, not {wanted}", arg.index).into());
+        }
+        if arg.kept.is_some() && !matches!(output.what, What::Kept(_)) {
+            let text = format!("output {} was not to be kept", arg.index);
+            return Err(text.into());
         }
         if arg.shared.is_some() && output.lent.is_none() {
             let text = format!("output {} was not lent shared memory", arg.index);
@@ -436,6 +469,10 @@ impl Outputs for OutputList {
     }
 
     fn takes_shared(&self) -> bool {
+        true
+    }
+
+    fn takes_kept(&self) -> bool {
         true
     }
 

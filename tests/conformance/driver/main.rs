@@ -9,6 +9,7 @@ mod arguments;
 mod case;
 mod compute;
 mod frameworks;
+mod kept;
 mod limits;
 mod models;
 mod profile;
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
             "arguments" => arguments::cases(),
             "frameworks" => frameworks::cases(),
             "models" => models::cases(),
+            "kept" => kept::cases(),
+            "links-1" => kept::links(1),
+            "links-9" => kept::links(9),
             "resources" => resources::cases(),
             "sessions" => sessions::cases(),
             "many-sessions" => sessions::many(),

@@ -63,7 +63,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-fn load(session: &Session, file: &[u8], options: &str) -> Result<Model> {
+pub(crate) fn load(session: &Session, file: &[u8], options: &str) -> Result<Model> {
     let resource = Resource::from_bytes(file.to_vec(), ResourceType::Model, "model.echo")?;
     Model::load(session, &resource, options)
 }

@@ -14,7 +14,8 @@ use vaccel_transport::{
 };
 use vaccel_wire::control::RESOURCE_DATA;
 use vaccel_wire::{
-    FEATURE_SHARED_MEMORY, Frame, FrameBuffer, Header, Kind, Limits, VERSION, Welcome, WireError,
+    FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, Frame, FrameBuffer, Header, Kind, Limits, VERSION,
+    Welcome, WireError,
 };
 
 use super::content::Contents;
@@ -27,6 +28,7 @@ use super::resources::Resources;
 use super::service::Service;
 use super::sessions::Sessions;
 use super::shared::Room;
+use super::tensors::Tensors;
 use crate::{debug, error, warn};
 
 /// How long a client may take to say HELLO.
@@ -78,6 +80,8 @@ pub struct Connection {
     pub(super) sessions: Sessions,
     /// Resources that the client has sent.
     pub(super) resources: Resources,
+    /// Tensors that its sessions keep.
+    pub(super) tensors: Tensors,
     /// Memory that the client shares. Goes last of what operations use.
     pub(super) memory: Option<shm::Memory>,
     pub(super) lead: Lead,
@@ -143,7 +147,8 @@ impl Connection {
         }
         let mut limits = Limits::for_frame(settings.max_frame);
         let share = stream.family() == Family::Unix && settings.max_shared > 0;
-        let features = if share { FEATURE_SHARED_MEMORY } else { 0 } & hello.features;
+        let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
+        let features = (share | FEATURE_KEPT_TENSORS) & hello.features;
         let welcome = Welcome {
             status: 0,
             version: VERSION,
@@ -181,6 +186,11 @@ impl Connection {
         if let Some(rx) = rx {
             reader.use_ring(rx);
         }
+        let resources = Resources::new(
+            folder,
+            settings.max_resources,
+            settings.contents.as_ref().map(|all| all.desk(number)),
+        );
         Ok(Self {
             number,
             pool: Arc::clone(reader.pool()),
@@ -190,11 +200,8 @@ impl Connection {
             limits,
             client_takes,
             sessions: Sessions::default(),
-            resources: Resources::new(
-                folder,
-                settings.max_resources,
-                settings.contents.as_ref().map(|all| all.desk(number)),
-            ),
+            tensors: Tensors::new(resources.quota()),
+            resources,
             memory,
             lead: Lead::new(settings.max_in_flight.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),
@@ -322,6 +329,7 @@ impl Connection {
         let Err(failure) = result else {
             return;
         };
+        call.take_back(header.session, &self.tensors);
         if self.flights.end(header.request) {
             let text = "the request was cancelled";
             self.send(&buffer.error_reply(&header, ECANCELED, text));
@@ -355,7 +363,7 @@ impl Connection {
             header,
             &args,
             payload,
-            &session,
+            (&session, &self.tensors),
             &self.resources,
             &mut Room::new(self.memory.as_ref(), &self.pool),
         )?;

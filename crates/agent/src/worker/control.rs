@@ -6,7 +6,7 @@ use vaccel_wire::changes::ResourceChanges;
 use vaccel_wire::control::{
     DESCRIBE, REGION_ADD, RESOURCE_ATTACH, RESOURCE_BEGIN, RESOURCE_CHANGES, RESOURCE_COMMIT,
     RESOURCE_DATA, RESOURCE_DETACH, RESOURCE_OFFSETS, RESOURCE_SYNC, ResourceBegin, ResourceData,
-    SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE, only,
+    SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE, TENSOR_FETCH, TENSOR_FREE, TENSOR_KEEP, only,
 };
 use vaccel_wire::{ArgReader, Args, Frame, FrameBuffer, Header};
 
@@ -30,6 +30,8 @@ pub fn run<'b>(
     let Connection {
         sessions,
         resources,
+        tensors,
+        memory,
         ..
     } = connection;
     let number = header.session;
@@ -47,7 +49,8 @@ pub fn run<'b>(
         SESSION_CLOSE => {
             nothing(args, payload)?;
             let session = sessions.close(number)?;
-            // Resources go while the session is there to give them back.
+            // Tensors and resources go while the session is there to give them back.
+            tensors.forget_session(number);
             resources.forget_session(number);
             drop(session);
         }
@@ -95,6 +98,19 @@ pub fn run<'b>(
             builder
                 .write_copy(ARG_BUFFER, 0, &numbers)
                 .write_copy(ARG_BUFFER, 0, &changed);
+        }
+        TENSOR_KEEP => {
+            let session = sessions.get(number)?;
+            let owner = (number, &session);
+            tensors.keep(owner, args, payload, memory.as_ref(), &mut builder)?;
+        }
+        TENSOR_FETCH => {
+            sessions.get(number)?;
+            tensors.fetch(number, args, payload, memory.as_ref(), &mut builder)?;
+        }
+        TENSOR_FREE => {
+            sessions.get(number)?;
+            tensors.remove(number, only(args, payload)?)?;
         }
         DESCRIBE => {
             nothing(args, payload)?;

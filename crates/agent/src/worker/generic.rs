@@ -8,11 +8,13 @@
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr;
+use std::sync::Arc;
 
-use vaccel::{Resource, Session};
+use vaccel::{KeptTensor, Resource, Session};
 use vaccel_abi::arg::{ARG_CUSTOM, ARG_STRING, ARG_UINT8, CUSTOM_TENSOR, vaccel_arg};
 use vaccel_abi::error::{ENOMEM, ENOTSUP, ERANGE};
-use vaccel_abi::model::{TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_tensor};
+use vaccel_abi::model::{TENSOR_KEEP, TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_tensor};
+use vaccel_abi::op::OP_MODEL_RUN;
 use vaccel_abi::table::{self, Kind, OpSpec};
 use vaccel_transport::Buffer;
 use vaccel_wire::{
@@ -22,6 +24,7 @@ use vaccel_wire::{
 use super::failure::{Failure, Result};
 use super::resources::Resources;
 use super::shared::{Room, SharedOut};
+use super::tensors::{Tensors, adopt};
 
 /// One call: its arguments, and the memory that they point at.
 ///
@@ -44,6 +47,10 @@ pub struct Call {
     slots: Vec<Slot>,
     /// Memory of the outputs.
     outputs: Option<Buffer>,
+    /// Kept tensors among the arguments.
+    kept: Vec<Arc<KeptTensor>>,
+    /// Numbers of outputs that the call kept, for the client.
+    adopted: Vec<i64>,
     /// Copies of what lies in shared memory and must not change.
     copies: Vec<Buffer>,
     /// The operation has been called, so that what it wrote is there.
@@ -65,6 +72,8 @@ struct Slot {
     status: bool,
     /// Where it is to go in shared memory.
     shared: Option<SharedOut>,
+    /// The tensor stays here, under this number once the operation has ended.
+    kept: Option<i64>,
 }
 
 /// One output after the call.
@@ -88,7 +97,7 @@ impl Call {
         header: &Header,
         args: &Args<'_>,
         payload: &mut [u8],
-        session: &Session,
+        (session, tensors): (&Session, &Tensors),
         resources: &Resources,
         room: &mut Room<'_>,
     ) -> Result<()> {
@@ -110,6 +119,12 @@ impl Call {
             owned: false,
         });
         for arg in args.reads() {
+            if let Some(number) = arg.kept {
+                only_model_run(spec)?;
+                let tensor = tensors.get(header.session, number)?;
+                self.add_kept(&arg, tensor);
+                continue;
+            }
             self.add_read(spec, &arg, payload, resources, room)?;
         }
         self.add_writes(spec, args, payload, room)?;
@@ -118,8 +133,25 @@ impl Call {
         // SAFETY: every argument points to as many bytes as it says: into the payload,
         // the outputs or lists of `self`, none of which moves before the call is over.
         // All bytes are initialised, and aligned to 8, or to 64 from 64 bytes on.
-        unsafe { session.genop(&mut self.read, &mut self.write) }?;
+        let result = unsafe { session.genop(&mut self.read, &mut self.write) };
+        // Not at the next call: they may be freed, and their session closed, before that.
+        self.kept.clear();
+        result?;
+        for slot in self.slots.iter_mut().filter(|slot| slot.kept.is_some()) {
+            let raw = &mut self.tensors[slot.tensor];
+            let number = adopt(tensors, (header.session, session), raw)?;
+            self.adopted.push(number);
+            slot.kept = Some(number);
+        }
         Ok(())
+    }
+
+    /// Frees what the call kept, when the client does not learn of it.
+    pub fn take_back(&mut self, session: i64, tensors: &Tensors) {
+        for number in self.adopted.drain(..) {
+            // Gone already when the session was closed meanwhile.
+            let _ = tensors.remove(session, number);
+        }
     }
 
     /// Builds the reply to a call that succeeded.
@@ -138,6 +170,9 @@ impl Call {
         for (slot, arg) in self.slots.iter().zip(&self.write) {
             if slot.null {
                 builder.write_null(slot.type_);
+            } else if let Some(number) = slot.kept {
+                let tensor = &self.tensors[slot.tensor];
+                builder.write_tensor_kept(&meta(tensor), tensor.size, number);
             } else if slot.type_ == TENSOR {
                 self.add_tensor(&mut builder, slot)?;
             } else if let Some(shared) = slot.shared.filter(|s| s.holds(arg.buf.cast())) {
@@ -209,6 +244,9 @@ impl Call {
                 // SAFETY: as above.
                 unsafe { libc::free(tensor.data) };
             }
+            if tensor.flags & TENSOR_KEEP != 0 && tensor.handle != 0 {
+                release(tensor);
+            }
         }
         self.read.clear();
         self.write.clear();
@@ -219,6 +257,8 @@ impl Call {
         self.slots.clear();
         self.outputs = None;
         self.copies.clear();
+        self.kept.clear();
+        self.adopted.clear();
         self.called = false;
     }
 
@@ -293,6 +333,17 @@ impl Call {
         Ok(())
     }
 
+    /// Adds a tensor that is here already.
+    fn add_kept(&mut self, arg: &Arg<'_>, kept: Arc<KeptTensor>) {
+        let Some(tensor) = &arg.tensor else {
+            return;
+        };
+        let index = self.add_tensor_struct(tensor, ptr::null_mut(), 0);
+        self.tensors[index].handle = kept.handle();
+        self.kept.push(kept);
+        self.read.push(tensor_arg(&mut self.tensors[index]));
+    }
+
     fn add_writes(
         &mut self,
         spec: &OpSpec,
@@ -346,6 +397,7 @@ impl Call {
                     .get(arg.index)
                     .is_some_and(|param| param.name.starts_with("status")),
                 shared,
+                kept: arg.kept,
             };
             if arg.has_bytes() {
                 // SAFETY: as for read arguments.
@@ -353,9 +405,15 @@ impl Call {
             } else {
                 check(&arg, &[])?;
             }
+            if arg.kept.is_some() {
+                only_model_run(spec)?;
+            }
             let arg = match &arg.tensor {
                 Some(tensor) => {
                     slot.tensor = self.add_tensor_struct(tensor, data, size);
+                    if slot.kept.is_some() {
+                        self.tensors[slot.tensor].flags = TENSOR_KEEP;
+                    }
                     tensor_arg(&mut self.tensors[slot.tensor])
                 }
                 None => vaccel_arg {
@@ -413,6 +471,28 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// Refuses kept tensors where the operation does not take them.
+fn only_model_run(spec: &OpSpec) -> Result<()> {
+    if spec.code == OP_MODEL_RUN {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ENOTSUP,
+        format!("{} takes and gives no kept tensors", spec.name),
+    ))
+}
+
+/// Frees a tensor that was kept for nobody.
+fn release(tensor: &vaccel_tensor) {
+    let mut tensor = *tensor;
+    if let Ok(library) = vaccel::Library::get()
+        && let Some(release) = library.functions().tensor_release
+    {
+        // SAFETY: the library kept it for this structure alone.
+        unsafe { release(&raw mut tensor) };
     }
 }
 

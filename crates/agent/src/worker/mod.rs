@@ -29,6 +29,7 @@ pub mod serve;
 pub mod service;
 pub mod sessions;
 pub mod shared;
+pub mod tensors;
 pub mod upload;
 pub mod watch;
 

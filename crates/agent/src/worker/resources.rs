@@ -30,22 +30,26 @@ pub struct Resources {
     desk: Option<Desk>,
 }
 
-/// Bytes that the resources of a connection may take.
+/// Bytes that the resources and kept tensors of a connection may take.
 #[derive(Debug)]
-struct Quota {
+pub struct Quota {
     used: AtomicU64,
     limit: u64,
 }
 
 /// Bytes of a quota, given back when it goes.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     quota: Arc<Quota>,
     bytes: u64,
 }
 
 impl Share {
-    fn take(quota: &Arc<Quota>, bytes: u64) -> Result<Self> {
+    /// Takes bytes; `what` they are for is for the message.
+    ///
+    /// # Errors
+    /// `ENOSPC` when there are not as many.
+    pub fn take(quota: &Arc<Quota>, what: &str, bytes: u64) -> Result<Self> {
         let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= quota.limit);
         quota
             .used
@@ -54,7 +58,7 @@ impl Share {
                 Failure::new(
                     ENOSPC,
                     format!(
-                        "the resource has {bytes} bytes; the connection has {} of {} left",
+                        "{what} has {bytes} bytes; the connection has {} of {} left",
                         quota.limit - used,
                         quota.limit
                     ),
@@ -121,6 +125,12 @@ impl Resources {
         &self.folder
     }
 
+    /// What resources share with whatever else the connection keeps.
+    #[must_use]
+    pub fn quota(&self) -> Arc<Quota> {
+        Arc::clone(&self.used)
+    }
+
     /// Begins a resource and returns its number, and whether nothing need be sent.
     ///
     /// # Errors
@@ -134,7 +144,7 @@ impl Resources {
         let bytes = begin
             .blobs()
             .fold(0u64, |sum, blob| sum.saturating_add(blob.size));
-        let share = Share::take(&self.used, bytes)?;
+        let share = Share::take(&self.used, "the resource", bytes)?;
         let number = self.next_folder.fetch_add(1, Ordering::Relaxed);
         let upload = Upload::begin(
             begin,
@@ -341,12 +351,12 @@ mod tests {
             used: AtomicU64::new(0),
             limit: 100,
         });
-        let share = Share::take(&quota, 60).unwrap();
-        let refused = Share::take(&quota, 60).unwrap_err();
+        let share = Share::take(&quota, "it", 60).unwrap();
+        let refused = Share::take(&quota, "it", 60).unwrap_err();
         assert_eq!(refused.code, ENOSPC);
         assert!(refused.message.contains("40 of 100 left"), "{refused}");
-        assert!(Share::take(&quota, u64::MAX).is_err());
+        assert!(Share::take(&quota, "it", u64::MAX).is_err());
         drop(share);
-        assert!(Share::take(&quota, 100).is_ok());
+        assert!(Share::take(&quota, "it", 100).is_ok());
     }
 }

@@ -106,7 +106,8 @@ impl Connection {
         if self.known.load(Ordering::Relaxed) {
             self.service.lot.forget(self.stream.as_fd());
         }
-        // Resources go while their sessions are there to give them back.
+        // Tensors and resources go while their sessions are there to give them back.
+        self.tensors.clear();
         self.resources.clear();
         drop(self.sessions.close_all());
         crate::rundir::remove(self.resources.folder());

@@ -4,6 +4,7 @@
 pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod model;
+pub(crate) mod tensor;
 pub(crate) mod tf;
 pub(crate) mod tflite;
 pub(crate) mod torch;
