@@ -48,6 +48,7 @@ echo "a picture" >"$work/picture"
 echo "identity x f32 1 -1 4" >"$work/model"
 
 gives 'noop: 10 calls' "$lib/libvaccel-noop.so" noop 10
+gives 'values: 0 0.125' "$example" model_chain 1x2x4 "$work/model" "$work/model" "$work/model"
 gives 'noop: 10 calls' "$lib/libvaccel-noop.so" noop_generic 10
 gives 'us a call' "$lib/libvaccel-mbench.so" mbench 2 3
 for form in '' _generic; do

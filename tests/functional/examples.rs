@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
-use vaccel_tests::{Agent, Program, Run, repository, sample, stage};
+use vaccel_tests::{Agent, Program, Run, reference_plugin, repository, sample, stage};
 
 /// How operations reach their backend.
 struct Way {
@@ -144,6 +144,7 @@ fn one_model_gives_the_same_values_through_all_four_interfaces() {
     let shape = "1x1x8x8";
     for (program, args, kind) in [
         ("model", vec![model], "logits: VACCEL_DTYPE_F32, 40 bytes"),
+        ("model_chain", vec![shape, model], "values: -1.35988"),
         (
             "tf",
             vec![model, "input", "logits", shape],
@@ -168,6 +169,17 @@ fn one_model_gives_the_same_values_through_all_four_interfaces() {
             assert!((got - wanted).abs() < 1e-4, "{program}: {got} {wanted}");
         }
     }
+}
+
+#[test]
+fn what_stays_between_the_models_of_a_chain_is_what_came_out_of_them() {
+    let plugin = reference_plugin().unwrap();
+    // Its models give back what they are given, whatever the file.
+    let echo = ways(plugin.to_str().unwrap());
+    let file = repository().join("README.md");
+    let file = file.to_str().unwrap();
+    let values = "values: 0 0.125 0.25 0.375 0.5 0.625 0.75 0.875";
+    gives(&echo, "model_chain", &["2x4", file, file, file], values);
 }
 
 fn numbers(line: &str) -> Vec<f64> {

@@ -1,26 +1,26 @@
 //! One call: C arguments in, a request out, and the reply into C memory.
 
+mod neutral;
+
 use crate::error;
 use crate::held::Held;
 use crate::link::{self, Link};
 use crate::outputs::{OutputList, What};
 use crate::{NAME, outputs};
+use neutral::{only_elements, tensor_of};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 use vaccel_plugin::abi::CResult;
-use vaccel_plugin::abi::arg::{
-    ARG_BUFFER, ARG_CUSTOM, ARG_STRING, ArgType, CUSTOM_TENSOR, vaccel_arg,
-};
+use vaccel_plugin::abi::arg::{ARG_BUFFER, ARG_STRING, ArgType, vaccel_arg};
 use vaccel_plugin::abi::error::{EREMOTEIO, ESESS};
-use vaccel_plugin::abi::model::{TENSOR_KEEP, vaccel_tensor};
 use vaccel_plugin::abi::resource::vaccel_resource;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result, bail};
 use vaccel_transport::shm::{Block, Lent};
 use vaccel_wire::control::BlobHead;
-use vaccel_wire::{FEATURE_KEPT_TENSORS, FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
+use vaccel_wire::{FrameBuffer, FrameBuilder, Scalar, TENSOR, TensorMeta};
 
 /// How often a call looks for another connection before anything of it was sent.
 const UNSENT: u32 = 3;
@@ -297,36 +297,6 @@ impl<'a> Call<'_, 'a> {
         };
     }
 
-    /// A tensor of the neutral interface.
-    ///
-    /// # Safety
-    /// Its name is null or a C string; `data` points at `size` bytes that stay
-    /// until the call is over.
-    pub(crate) unsafe fn neutral_tensor(&mut self, tensor: &vaccel_tensor) -> Result<()> {
-        // SAFETY: as promised by the caller.
-        let name = unsafe { outputs::name_of(tensor) };
-        let meta = neutral_meta(tensor, name)?;
-        if tensor.handle != 0 {
-            let number = self.kept(tensor.handle)?;
-            self.builder.read_tensor_kept(&meta, number);
-            return Ok(());
-        }
-        // SAFETY: as promised by the caller.
-        let bytes = unsafe { bytes(tensor.data.cast::<u8>().cast_const(), tensor.size, "data") }?;
-        self.tensor(&meta, bytes);
-        Ok(())
-    }
-
-    /// True when the agent keeps tensors.
-    pub(crate) fn keeps_tensors(&self) -> bool {
-        self.link.connection.granted().features & FEATURE_KEPT_TENSORS != 0
-    }
-
-    /// The agent's number of a tensor that it keeps.
-    pub(crate) fn kept(&self, handle: u64) -> Result<i64> {
-        self.link.tensor(handle)
-    }
-
     /// An argument as the application made it.
     ///
     /// # Safety
@@ -463,34 +433,6 @@ impl<'a> Call<'_, 'a> {
         self.outputs.push(TENSOR, what);
     }
 
-    /// An output tensor of the neutral interface.
-    ///
-    /// # Safety
-    /// `tensor` is valid until the call is over, its name null or a C string.
-    pub(crate) unsafe fn out_neutral_tensor(&mut self, tensor: *mut vaccel_tensor) -> Result<()> {
-        // SAFETY: as promised by the caller; it need not be aligned.
-        let value = unsafe { tensor.read_unaligned() };
-        // SAFETY: as promised by the caller.
-        let name = unsafe { outputs::name_of(&value) };
-        let meta = neutral_meta(&value, name)?;
-        // An agent that keeps none gives the elements, and the library keeps them.
-        if value.flags & TENSOR_KEEP != 0 && self.keeps_tensors() {
-            self.builder.write_tensor_keep(&meta);
-            self.outputs.push(TENSOR, What::Kept(tensor));
-            return Ok(());
-        }
-        let room = (!value.data.is_null()).then_some(value.size);
-        let lent = room.and_then(|room| self.lend_room(value.data.cast(), room));
-        match (&lent, room) {
-            (Some(lent), Some(room)) => self
-                .builder
-                .write_tensor_capacity_shared(&meta, room, lent.place),
-            _ => self.builder.write_tensor(&meta, room),
-        };
-        self.outputs.push_lent(TENSOR, What::Tensor(tensor), lent);
-        Ok(())
-    }
-
     /// An output argument as the application made it. One without memory is
     /// allocated if the operation has something for it.
     ///
@@ -520,37 +462,4 @@ impl<'a> Call<'_, 'a> {
             .push_lent(value.type_, What::Argument(arg), lent);
         Ok(())
     }
-}
-
-/// The tensor structure that an argument holds.
-fn tensor_of(arg: &vaccel_arg) -> Option<*mut vaccel_tensor> {
-    let holds = arg.type_ == ARG_CUSTOM
-        && arg.custom_type_id == CUSTOM_TENSOR
-        && arg.size == size_of::<vaccel_tensor>()
-        && !arg.buf.is_null();
-    holds.then_some(arg.buf.cast())
-}
-
-/// Numbers of kept tensors in such arguments are the library's, which only models know.
-fn only_elements(tensor: &vaccel_tensor) -> Result<()> {
-    if tensor.handle != 0 || tensor.flags & TENSOR_KEEP != 0 {
-        bail!(ENOTSUP, "only models take and give kept tensors");
-    }
-    Ok(())
-}
-
-/// Type, shape and name of a neutral tensor.
-fn neutral_meta<'t>(tensor: &'t vaccel_tensor, name: Option<&'t CStr>) -> Result<TensorMeta<'t>> {
-    let dims = tensor.shape();
-    let Ok(dtype) = u16::try_from(tensor.dtype) else {
-        bail!(EINVAL, "{} is not a type of a tensor", tensor.dtype);
-    };
-    if tensor.rank as usize != dims.len() {
-        bail!(EINVAL, "rank {} is more than {}", tensor.rank, dims.len());
-    }
-    Ok(TensorMeta {
-        dtype,
-        dims,
-        name: name.map(CStr::to_bytes),
-    })
 }
