@@ -57,12 +57,15 @@ enum Command {
     Cross(cross::Options),
     /// Write the pages that follow from the code.
     Docs(docs::Options),
-    /// The other end of a ping-pong.
+    /// The other end of a floor.
     #[command(hide = true)]
-    BenchPeer(bench::PeerOptions),
+    BenchPeer(bench::floor::PeerOptions),
+    /// A client that makes empty calls.
+    #[command(hide = true)]
+    BenchClient(bench::transport::client::Options),
     /// A client that registers a file.
     #[command(hide = true)]
-    BenchRegister(bench::resources::RegisterOptions),
+    BenchRegister(bench::transport::resources::RegisterOptions),
     /// One process of the overhead suite.
     #[command(hide = true)]
     BenchOverhead(bench::overhead::Job),
@@ -95,8 +98,9 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Abi(options) => abi::run(&options),
         Command::Cross(options) => cross::run(&options),
         Command::Docs(options) => docs::run(&options),
-        Command::BenchPeer(options) => bench::peer(&options),
-        Command::BenchRegister(options) => bench::resources::register(&options),
+        Command::BenchPeer(options) => bench::floor::peer(&options),
+        Command::BenchClient(options) => bench::transport::client::run(&options),
+        Command::BenchRegister(options) => bench::transport::resources::register(&options),
         Command::BenchOverhead(job) => bench::overhead::child(&job),
         Command::Sandbox(options) => demo::sandbox::run(&options),
     }

@@ -1,6 +1,6 @@
 //! What a call costs inside one process.
 
-use super::Figure;
+use super::figure::Figure;
 use super::sample::{median, nanoseconds};
 use anyhow::{Context, Result, ensure};
 use libloading::os::unix::Library as Handle;

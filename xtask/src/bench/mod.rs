@@ -1,17 +1,18 @@
 //! `cargo xtask bench`: figures that anyone can measure again, each beside its floor.
 
 mod dispatch;
+mod figure;
+pub(crate) mod floor;
 pub(crate) mod overhead;
-mod pingpong;
-pub(crate) mod resources;
+mod peers;
 mod sample;
-mod transport;
+pub(crate) mod transport;
 
 use crate::process::{self, cargo, command, target_dir};
 use crate::stage;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use figure::Line;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
@@ -24,9 +25,16 @@ pub(crate) struct Options {
     /// What to measure [default: dispatch and transport].
     #[arg(value_enum)]
     suite: Option<Suite>,
-    /// Write the figures as a JSON array of {name, value, unit, floor, ratio, target, ok}.
+    /// Write the figures as a JSON array of {name, value, unit, floor, ratio, target, ok}; those of
+    /// other libraries are {name, peer, value, unit}.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only these groups of the transport suite.
+    #[arg(long, value_enum, value_name = "GROUP", value_delimiter = ',')]
+    only: Vec<transport::Group>,
+    /// Build the peers (ttrpc, tonic, iceoryx2; benches/peers) and measure them in the same run.
+    #[arg(long)]
+    peers: bool,
     /// Use this staged installation instead of building one.
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
@@ -39,6 +47,9 @@ pub(crate) struct Options {
     /// Report missed targets without failing.
     #[arg(long)]
     no_fail: bool,
+    /// Measure with this very build of the tool, slow as it may be: to try it out.
+    #[arg(long, hide = true)]
+    as_built: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,82 +62,6 @@ enum Suite {
     Overhead,
 }
 
-/// Options of the other end of a ping-pong.
-#[derive(Args)]
-pub(crate) struct PeerOptions {
-    /// Unix socket to connect to.
-    socket: PathBuf,
-}
-
-/// One figure.
-#[derive(Serialize)]
-pub(crate) struct Figure {
-    pub(crate) name: String,
-    pub(crate) value: f64,
-    pub(crate) unit: &'static str,
-    /// What it cannot be better than, measured in the same run.
-    pub(crate) floor: Option<f64>,
-    /// `value / floor`.
-    pub(crate) ratio: Option<f64>,
-    /// What is wanted, in words.
-    pub(crate) target: Option<String>,
-    pub(crate) ok: bool,
-}
-
-impl Figure {
-    /// A figure that may be at most `limit`.
-    pub(crate) fn at_most(name: &str, value: f64, unit: &'static str, limit: f64) -> Self {
-        Self {
-            name: name.into(),
-            value,
-            unit,
-            floor: None,
-            ratio: None,
-            target: Some(format!("<= {limit} {unit}")),
-            ok: value <= limit,
-        }
-    }
-
-    /// A figure that may be at most `limit` times its floor.
-    pub(crate) fn ratio(
-        name: &str,
-        value: f64,
-        unit: &'static str,
-        floor: f64,
-        limit: f64,
-    ) -> Self {
-        let ratio = value / floor;
-        Self {
-            name: name.into(),
-            value,
-            unit,
-            floor: Some(floor),
-            ratio: Some(ratio),
-            target: Some(format!("<= {limit} x floor")),
-            ok: ratio <= limit,
-        }
-    }
-
-    /// A figure to know, without a target.
-    pub(crate) fn plain(name: &str, value: f64, unit: &'static str) -> Self {
-        Self {
-            name: name.into(),
-            value,
-            unit,
-            floor: None,
-            ratio: None,
-            target: None,
-            ok: true,
-        }
-    }
-
-    pub(crate) fn with_floor(mut self, floor: f64) -> Self {
-        self.floor = Some(floor);
-        self.ratio = Some(self.value / floor);
-        self
-    }
-}
-
 /// Runs the same command with a release build of this program: floors are measured
 /// in it, and must be as fast as what they are compared with.
 fn in_release() -> Result<()> {
@@ -137,7 +72,7 @@ fn in_release() -> Result<()> {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && !options.as_built {
         return in_release();
     }
     let prefix = match &options.prefix {
@@ -151,13 +86,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let wanted = |suite| options.suite.is_none_or(|only| only == suite);
     let mut figures = Vec::new();
+    let mut others = Vec::new();
     sample::open_library(&prefix)?;
-    if wanted(Suite::Dispatch) {
+    // Whoever asks for groups of one suite does not mean the other.
+    if wanted(Suite::Dispatch) && options.only.is_empty() && !options.peers {
         figures.extend(dispatch::run()?);
     }
     if wanted(Suite::Transport) {
-        figures.extend(transport::run(&prefix)?);
-        figures.extend(resources::run(&prefix)?);
+        figures.extend(transport::run(&prefix, &options.only)?);
+        if options.peers {
+            others.extend(peers::run()?);
+        }
     }
     // It takes long: only when asked for by name.
     if options.suite == Some(Suite::Overhead) {
@@ -167,39 +106,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             options.write.as_deref(),
         )?);
     }
-    print(&figures);
+    let missed = figures.iter().filter(|figure| !figure.ok).count();
+    let all = figures.len();
+    let mut lines: Vec<Line> = figures.into_iter().map(Line::Figure).collect();
+    lines.extend(others.into_iter().map(Line::Peer));
+    figure::print(&lines);
     if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_string_pretty(&figures)?)
+        std::fs::write(path, serde_json::to_string_pretty(&lines)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let missed = figures.iter().filter(|figure| !figure.ok).count();
     if missed > 0 && !options.no_fail {
-        bail!("{missed} of {} targets missed", figures.len());
+        bail!("{missed} of {all} targets missed");
     }
     Ok(())
-}
-
-/// The other end of the raw ping-pong; started by the transport suite.
-pub(crate) fn peer(options: &PeerOptions) -> Result<()> {
-    pingpong::peer(&options.socket)
-}
-
-fn print(figures: &[Figure]) {
-    println!(
-        "{:<44} {:>12} {:<4} {:>12} {:>7}  target",
-        "figure", "value", "", "floor", "ratio"
-    );
-    for f in figures {
-        let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.2}"));
-        println!(
-            "{:<44} {:>12.2} {:<4} {:>12} {:>7}  {}{}",
-            f.name,
-            f.value,
-            f.unit,
-            number(f.floor),
-            number(f.ratio),
-            f.target.as_deref().unwrap_or("-"),
-            if f.ok { "" } else { "  MISSED" },
-        );
-    }
 }

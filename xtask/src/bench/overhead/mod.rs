@@ -9,7 +9,7 @@ mod native;
 mod page;
 mod pictures;
 
-use super::Figure;
+use super::figure::Figure;
 use super::sample::quantile;
 use crate::nets;
 use crate::process::{OWN, command, output, target_dir};

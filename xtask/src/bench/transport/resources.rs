@@ -1,7 +1,7 @@
 //! What it costs to register a model that the agent has, and one that it has not.
 
-use super::Figure;
-use super::sample::{median, open_library};
+use crate::bench::figure::Figure;
+use crate::bench::sample::{median, open_library};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs::File;

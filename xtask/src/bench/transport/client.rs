@@ -1,0 +1,129 @@
+//! A client process of its own, told on its standard input what to do.
+//!
+//! `calls N` makes so many empty calls; `window BEGIN END` makes them until END and counts those
+//! within, in nanoseconds of the monotonic clock, which all processes share. Either is answered
+//! with a number of calls.
+
+use super::remote::Way;
+use crate::bench::sample::open_library;
+use crate::process::OWN;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use rustix::time::{ClockId, clock_gettime};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use vaccel::{Config, Session};
+
+/// Options of such a process.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The staged installation.
+    prefix: PathBuf,
+}
+
+/// One of them; it ends when this is dropped.
+pub(super) struct Client {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Client {
+    /// Starts it; it may not be connected yet. It inherits the processors of this thread.
+    pub(super) fn start(prefix: &Path, way: &Way) -> Result<Self> {
+        let mut command = Command::new(OWN);
+        command
+            .arg("bench-client")
+            .arg(prefix)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        way.apply(&mut command);
+        let mut child = command.spawn().context("cannot start a client")?;
+        let input = child.stdin.take();
+        let output = child.stdout.take().context("a client has no output")?;
+        Ok(Self {
+            child,
+            input,
+            output: BufReader::new(output),
+        })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it something.
+    pub(super) fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("the client has ended")?;
+        writeln!(input, "{line}").context("a client does not listen")
+    }
+
+    /// Its next answer.
+    pub(super) fn answer(&mut self) -> Result<u64> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        line.trim()
+            .parse()
+            .with_context(|| format!("a client failed (its message is above); it said `{line}`"))
+    }
+
+    /// Makes so many empty calls.
+    pub(super) fn calls(&mut self, count: u64) -> Result<u64> {
+        self.tell(&format!("calls {count}"))?;
+        self.answer()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It ends when its input does.
+        self.input = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// Nanoseconds of the monotonic clock.
+pub(super) fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    // Since the machine started: not negative.
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// What such a process does.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    open_library(&options.prefix)?;
+    vaccel::bootstrap_with(&Config {
+        plugins: vec!["rpc".into()],
+        ..Config::default()
+    })?;
+    let session = Session::with_hint(vaccel::hint::REMOTE)?;
+    session.noop()?;
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let done = match line.split(' ').collect::<Vec<_>>()[..] {
+            ["calls", count] => {
+                let count = count.parse()?;
+                for _ in 0..count {
+                    session.noop()?;
+                }
+                count
+            }
+            ["window", begin, end] => window(&session, begin.parse()?, end.parse()?)?,
+            _ => bail!("a client cannot do `{line}`"),
+        };
+        println!("{done}");
+    }
+    Ok(())
+}
+
+fn window(session: &Session, begin: u64, end: u64) -> Result<u64> {
+    let mut count = 0;
+    loop {
+        session.noop()?;
+        match now() {
+            time if time > end => return Ok(count),
+            time => count += u64::from(time >= begin),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! An empty operation while a large reply to another session is on its way on the same connection.
+
+use super::bulk::MB;
+use super::{Placement, ROUNDS, Way};
+use crate::bench::figure::Figure;
+use crate::bench::sample::{Summary, bind, bounded};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use vaccel::Output;
+use vaccel::Session;
+use vaccel_tests::Agent;
+
+const LARGE: usize = 64 * MB;
+const CALLS: usize = 2000;
+/// Microseconds that the operation may take more.
+const MORE: f64 = 1000.0;
+/// Longest that the large replies may take to begin.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) fn run(prefix: &Path) -> Result<Vec<Figure>> {
+    let placement = Placement::apart()?;
+    // Two threads here, and two there.
+    bind(&placement.all)?;
+    let agent = Agent::start(prefix, "noop", &["tcp://127.0.0.1:0"], &[])?;
+    let [unix, tcp] = agent.addresses() else {
+        bail!("the agent has other addresses than it was told");
+    };
+    let mut figures = Vec::new();
+    for way in [Way::unix(unix), Way::new("tcp", tcp)] {
+        figures.push(beside(&way)?);
+    }
+    Ok(figures)
+}
+
+fn beside(way: &Way) -> Result<Figure> {
+    let (empty, large) = (way.open()?, way.session()?);
+    let mut alone = Vec::new();
+    for _ in 0..ROUNDS {
+        alone.push(bounded(CALLS, || Ok(empty.noop()?))?);
+    }
+    let (stop, replies) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (busy, streamed) = std::thread::scope(|scope| -> Result<_> {
+        let streaming = scope.spawn(|| stream(&large, &stop, &replies));
+        let busy = busy(&empty, &replies, || streaming.is_finished());
+        stop.store(true, Ordering::Relaxed);
+        let streamed = streaming.join();
+        let streamed = streamed.map_err(|_| anyhow::anyhow!("the streaming thread panicked"))?;
+        Ok((busy?, streamed?))
+    })?;
+    let (alone, busy) = (Summary::of(&alone), Summary::of(&busy));
+    let more = busy.p50 - alone.p50;
+    let title = format!("empty op beside 64 MB replies, {}", way.name);
+    Ok(Figure::plain(&title, busy.p50, "us")
+        .with_floor(alone.p50)
+        .wanted(format!("<= {MORE} us more than alone"), more <= MORE)
+        .with_p99(busy.p99)
+        .with_note(format!(
+            "{} replies of 64 MB meanwhile, {:.0} ms each",
+            streamed.0,
+            streamed.1.as_secs_f64() * 1e3 / streamed.0 as f64
+        )))
+}
+
+/// Fetches large replies until it is told to stop.
+fn stream(session: &Session, stop: &AtomicBool, replies: &AtomicU64) -> Result<(u64, Duration)> {
+    let mut room = vec![1_u8; LARGE];
+    let begun = Instant::now();
+    loop {
+        let mut output = [Output::buffer(&mut room)];
+        // SAFETY: the agent's plugin is noop: no function is called.
+        unsafe { session.exec("none", "none", &[], &mut output)? };
+        ensure!(
+            output[0].size() == LARGE,
+            "the reply has {} bytes",
+            output[0].size()
+        );
+        let done = replies.fetch_add(1, Ordering::Relaxed) + 1;
+        if stop.load(Ordering::Relaxed) {
+            return Ok((done, begun.elapsed()));
+        }
+    }
+}
+
+/// Rounds of the empty operation, from when the replies stream.
+fn busy(session: &Session, replies: &AtomicU64, over: impl Fn() -> bool) -> Result<Vec<Vec<f64>>> {
+    let begun = Instant::now();
+    while replies.load(Ordering::Relaxed) == 0 {
+        ensure!(!over(), "the large replies failed");
+        ensure!(begun.elapsed() < LIMIT, "no large reply within {LIMIT:?}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    (0..ROUNDS)
+        .map(|_| {
+            let times = bounded(CALLS, || Ok(session.noop()?))?;
+            (!over())
+                .then_some(times)
+                .context("the large replies ended")
+        })
+        .collect()
+}
