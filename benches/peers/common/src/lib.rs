@@ -42,7 +42,9 @@ pub fn begin(side: Side) -> Result<()> {
     ensure!(code == 0, "cannot ask for processors");
     let most = libc::CPU_SETSIZE as usize;
     // SAFETY: below the size of the set.
-    let all: Vec<usize> = (0..most).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect();
+    let all: Vec<usize> = (0..most)
+        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
+        .collect();
     let own = match side {
         Side::Client => all.first(),
         // The same one where there is no other.

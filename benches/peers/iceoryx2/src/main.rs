@@ -17,7 +17,9 @@ fn failed(error: impl std::fmt::Debug) -> anyhow::Error {
 
 fn serve(name: &str) -> Result<()> {
     begin(Side::Server)?;
-    let node = NodeBuilder::new().create::<ipc::Service>().map_err(failed)?;
+    let node = NodeBuilder::new()
+        .create::<ipc::Service>()
+        .map_err(failed)?;
     let service = node
         .service_builder(&name.try_into().map_err(failed)?)
         .request_response::<[u8], u64>()
@@ -32,7 +34,10 @@ fn serve(name: &str) -> Result<()> {
         };
         let bytes = request.payload().len();
         let response = request.loan_uninit().map_err(failed)?;
-        response.write_payload(bytes as u64).send().map_err(failed)?;
+        response
+            .write_payload(bytes as u64)
+            .send()
+            .map_err(failed)?;
         if bytes == END {
             return Ok(());
         }
@@ -88,7 +93,9 @@ fn main() -> Result<()> {
     let name = format!("vaccel/bench/{}", std::process::id());
     let server = Server::start(&["serve", &name])?;
     begin(Side::Client)?;
-    let node = NodeBuilder::new().create::<ipc::Service>().map_err(failed)?;
+    let node = NodeBuilder::new()
+        .create::<ipc::Service>()
+        .map_err(failed)?;
     let service = node
         .service_builder(&name.as_str().try_into().map_err(failed)?)
         .request_response::<[u8], u64>()
@@ -103,10 +110,14 @@ fn main() -> Result<()> {
         call(&client, &[0])
     })?;
     let large = vec![1; LARGE];
-    measure("1 MB in, shared memory", LARGE_CALLS, || call(&client, &large))?;
-    measure("1 MB in, shared memory, written in place", LARGE_CALLS, || {
-        call_in_place(&client, LARGE)
+    measure("1 MB in, shared memory", LARGE_CALLS, || {
+        call(&client, &large)
     })?;
+    measure(
+        "1 MB in, shared memory, written in place",
+        LARGE_CALLS,
+        || call_in_place(&client, LARGE),
+    )?;
     // It leaves nothing behind when it ends by itself.
     call(&client, &[0; END]).context("the server does not end")?;
     server.wait()

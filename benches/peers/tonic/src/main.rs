@@ -25,7 +25,9 @@ fn serve(kind: &str, place: &str) -> Result<()> {
             "unix" => {
                 let listener = UnixListener::bind(place)?;
                 ready()?;
-                server.serve_with_incoming(UnixListenerStream::new(listener)).await?;
+                server
+                    .serve_with_incoming(UnixListenerStream::new(listener))
+                    .await?;
             }
             "tcp" => {
                 let address: SocketAddr = place.parse()?;

@@ -73,7 +73,9 @@ fn serve(address: &str) -> Result<()> {
     };
     methods.insert(format!("/{SERVICE}/Nothing"), Box::new(nothing));
     methods.insert(format!("/{SERVICE}/Take"), Box::new(Take { service }));
-    let mut server = ttrpc::Server::new().bind(address)?.register_service(methods);
+    let mut server = ttrpc::Server::new()
+        .bind(address)?
+        .register_service(methods);
     server.start()?;
     ready()?;
     loop {
