@@ -2,9 +2,12 @@
 //! in process, values, errors and their texts.
 #![allow(clippy::unwrap_used)]
 
+mod ways;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use vaccel_tests::{Agent, Program, reference_plugin, stage};
+use ways::{Way, Ways};
 
 /// Groups of cases that every transport must answer alike.
 const GROUPS: [&str; 7] = [
@@ -19,7 +22,7 @@ const GROUPS: [&str; 7] = [
 
 type Answers = BTreeMap<String, Value>;
 
-fn driver(settings: &[(&str, &str)], groups: &[&str]) -> Answers {
+fn driver<T: AsRef<std::ffi::OsStr>>(settings: &[(&str, T)], groups: &[&str]) -> Answers {
     let text = Program::driver(env!("CARGO_BIN_EXE_conformance-driver"), groups)
         .unwrap()
         .envs(settings)
@@ -53,6 +56,10 @@ fn through(address: &str, groups: &[&str]) -> Answers {
         &[("VACCEL_PLUGINS", "rpc"), ("VACCEL_RPC_ADDRESS", address)],
         groups,
     )
+}
+
+fn by(way: &Way, groups: &[&str]) -> Answers {
+    driver(&way.settings, groups)
 }
 
 fn agent(addresses: &[&str]) -> Agent {
@@ -109,11 +116,12 @@ fn every_case_has_an_answer_in_process() {
 }
 
 #[test]
-fn unix_and_tcp_answer_as_in_process() {
+fn every_way_to_an_agent_answers_as_in_process() {
     let here = in_process(&GROUPS);
-    let agent = agent(&["tcp://127.0.0.1:0"]);
-    for address in agent.addresses() {
-        compare(address, &here, &through(address, &GROUPS));
+    let ways = Ways::start();
+    assert_eq!(ways.all.len(), 5);
+    for way in &ways.all {
+        compare(way.name, &here, &by(way, &GROUPS));
     }
 }
 
@@ -136,18 +144,23 @@ fn ten_thousand_sessions_are_open_at_once() {
 }
 
 #[test]
-fn calls_end_at_their_deadline() {
-    let agent = agent(&["tcp://127.0.0.1:0"]);
-    for address in agent.addresses() {
-        let answers = driver(
-            &[
-                ("VACCEL_PLUGINS", "rpc"),
-                ("VACCEL_RPC_ADDRESS", address),
-                ("VACCEL_RPC_TIMEOUT", "0.3"),
-            ],
-            &["deadline"],
+fn calls_end_at_their_deadline_and_threads_beside_them_go_on() {
+    for mut way in Ways::start().all {
+        way.settings.push(("VACCEL_RPC_TIMEOUT", "0.5".to_owned()));
+        let answers = by(&way, &["deadline", "given-up"]);
+        let value = |case: &str| answers[case]["value"].clone();
+        let name = way.name;
+        assert_eq!(value("deadline/passed"), "VACCEL_ETIMEDOUT", "{name}");
+        assert!(
+            value("deadline/the session works after it").is_array(),
+            "{name}"
         );
-        assert_eq!(answers["deadline/passed"]["value"], "VACCEL_ETIMEDOUT");
-        assert!(answers["deadline/the session works after it"]["value"].is_array());
+        assert_eq!(value("given up/beside others"), 50, "{name}");
+        // Calls that were given up do not take the connection's room for good.
+        assert_eq!(
+            value("given up/more than may be in flight"),
+            "all",
+            "{name}"
+        );
     }
 }

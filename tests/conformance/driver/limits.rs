@@ -4,7 +4,7 @@ use crate::arguments::exec;
 use crate::case::{Case, expect};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use vaccel::{Input, Output};
+use vaccel::{Input, Output, Session};
 
 /// One argument of 1 GiB each way.
 pub(crate) fn huge() -> Vec<Case> {
@@ -55,6 +55,60 @@ pub(crate) fn deadline() -> Vec<Case> {
                 &mut [Output::buffer(&mut back)],
             )?;
             Ok(json!(back))
+        }),
+    ]
+}
+
+/// Calls that their caller gives up and the agent cancels, beside others; for transports only.
+pub(crate) fn given_up() -> Vec<Case> {
+    vec![
+        Case::new("given up/beside others", |s| {
+            let other = Session::new()?;
+            std::thread::scope(|scope| {
+                let waits =
+                    scope.spawn(|| exec(&other, "wait", &[Input::scalar(&3_000u32)], &mut []));
+                let mut done = 0;
+                for i in 0..50u8 {
+                    let mut back = [0u8; 1];
+                    exec(
+                        s,
+                        "echo",
+                        &[Input::buffer(&[i])],
+                        &mut [Output::buffer(&mut back)],
+                    )?;
+                    expect(&back, &[i])?;
+                    done += 1;
+                }
+                let given_up = waits.join().is_ok_and(|result| result.is_err());
+                expect(&given_up, &true)?;
+                Ok(json!(done))
+            })
+        }),
+        Case::new("given up/more than may be in flight", |s| {
+            // Each gives up while the agent works on; 80 are more than the agent takes at once.
+            let codes: Vec<_> = std::thread::scope(|scope| {
+                let calls: Vec<_> = (0..80)
+                    .map(|_| scope.spawn(|| exec(s, "wait", &[Input::scalar(&1_500u32)], &mut [])))
+                    .collect();
+                calls
+                    .into_iter()
+                    .filter_map(|call| call.join().ok()?.err())
+                    .map(|error| error.name)
+                    .collect()
+            });
+            let all = codes.len() == 80 && codes.iter().all(|name| *name == "VACCEL_ETIMEDOUT");
+            expect(&(all, codes.len()), &(true, 80))?;
+            // Until the agent has noticed that nobody wants them, there may be no room.
+            let end = Instant::now() + Duration::from_secs(30);
+            loop {
+                let mut back = [0u8; 1];
+                let read = [Input::buffer(&[7])];
+                match exec(s, "echo", &read, &mut [Output::buffer(&mut back)]) {
+                    Ok(()) => return Ok(json!("all")),
+                    Err(error) if Instant::now() > end => return Err(error),
+                    Err(_) => {}
+                }
+            }
         }),
     ]
 }

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             "profile" => profile::cases(),
             "huge" => limits::huge(),
             "deadline" => limits::deadline(),
+            "given-up" => limits::given_up(),
             other => {
                 eprintln!("there is no group `{other}`");
                 return ExitCode::from(2);
