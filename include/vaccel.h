@@ -34,6 +34,7 @@
 #include <vaccel/arg.h>
 #include <vaccel/arg_array.h>
 #include <vaccel/arg_list.h>
+#include <vaccel/async.h>
 #include <vaccel/blob.h>
 #include <vaccel/config.h>
 #include <vaccel/core.h>

@@ -105,6 +105,32 @@ struct vaccel_plugin {
     const struct vaccel_plugin_info *info; /**< what the plugin says of itself */
 };
 
+/** In `flags` of struct vaccel_call: somebody wants to hear of its end without asking. */
+#define VACCEL_CALL_WATCHED 1
+
+/**
+ * One call on its way through a plugin that can do more than one thing at a time.
+ *
+ * The library makes it, and keeps it until `call_forget` of the plugin has returned.
+ */
+struct vaccel_call {
+    size_t size;         /**< sizeof(struct vaccel_call) when the library was compiled */
+    uint64_t timeout_ms; /**< milliseconds that it may take; 0 for the plugin's own default */
+    uint32_t flags;      /**< VACCEL_CALL_WATCHED, or 0 */
+    /**
+     * Calls one operation of the plugin, on this thread. The plugin's function sends it
+     * off and returns; what it returns, this returns.
+     */
+    int (*run)(struct vaccel_call *call);
+    /**
+     * To be called once, from any thread, when the call is over, with the code and,
+     * where it failed, why (or NULL); not when `call_submit` returns an error. Nothing
+     * of the program's may be touched afterwards.
+     */
+    void (*done)(struct vaccel_call *call, int code, const char *message);
+    void *priv;          /**< the plugin's own */
+};
+
 /** Version of struct vaccel_plugin_ext. */
 #define VACCEL_PLUGIN_EXT_VERSION 1
 
@@ -151,6 +177,29 @@ struct vaccel_plugin_ext {
     int (*tensor_fetch)(struct vaccel_session *sess, uint64_t handle, struct vaccel_tensor *out);
     /** Frees a kept tensor; calls that use it meanwhile end as if it were there. */
     int (*tensor_free)(struct vaccel_session *sess, uint64_t handle);
+    /**
+     * Sends a call off by way of its `run`, without waiting for its end. The five
+     * functions of calls are offered together, or none; without them calls are made by
+     * threads of the library.
+     */
+    int (*call_submit)(struct vaccel_session *sess, struct vaccel_call *call);
+    /**
+     * Ends a call: `done` is called with VACCEL_ECANCELED before this returns, unless it
+     * was or is being called. This and the following three may be called for calls that
+     * are over, and by several threads.
+     */
+    int (*call_cancel)(struct vaccel_call *call);
+    /**
+     * Lets calls go on, on this thread, until this one is over or the milliseconds are;
+     * with 0 it only looks. VACCEL_ETIMEDOUT when it is not over.
+     */
+    int (*call_drive)(struct vaccel_call *call, uint64_t timeout_ms);
+    /** From now on `done` is to be called although nobody calls `call_drive`. */
+    int (*call_watch)(struct vaccel_call *call);
+    /** The call is over, and nobody asks for it any more. */
+    int (*call_forget)(struct vaccel_call *call);
+    /** Sets the milliseconds that calls of a session may take; 0 for the default. */
+    int (*session_timeout)(struct vaccel_session *sess, uint64_t timeout_ms);
 };
 
 /**

@@ -134,6 +134,19 @@ int vaccel_buffer_alloc(struct vaccel_session *sess, size_t size, void **buf);
  */
 int vaccel_buffer_free(struct vaccel_session *sess, void *buf);
 
+/**
+ * Sets how long calls of a session may take, those that are waited for too.
+ *
+ * Over a transport a call is over then, with VACCEL_ETIMEDOUT. In this process it is
+ * the time in which calls of vaccel/async.h must have begun. By default it is what the
+ * environment says in VACCEL_TIMEOUT, in seconds.
+ *
+ * @param sess        an open session
+ * @param timeout_ms  milliseconds; 0 for the default
+ * @return            VACCEL_OK; VACCEL_EINVAL; the error of the plugin
+ */
+int vaccel_session_set_timeout(struct vaccel_session *sess, uint64_t timeout_ms);
+
 /** Deprecated name of vaccel_session_init(). */
 int vaccel_sess_init(struct vaccel_session *sess, uint32_t flags) __attribute__((deprecated));
 

@@ -177,7 +177,7 @@ FIELD(struct vaccel_model_info, nr_inputs, 32, 8);
 FIELD(struct vaccel_model_info, outputs, 40, 8);
 FIELD(struct vaccel_model_info, nr_outputs, 48, 8);
 
-SIZE(struct vaccel_plugin_ext, 96, 8);
+SIZE(struct vaccel_plugin_ext, 144, 8);
 FIELD(struct vaccel_plugin_ext, size, 0, 8);
 FIELD(struct vaccel_plugin_ext, version, 8, 4);
 FIELD(struct vaccel_plugin_ext, model_load, 16, 8);
@@ -190,6 +190,26 @@ FIELD(struct vaccel_plugin_ext, buffer_free, 64, 8);
 FIELD(struct vaccel_plugin_ext, tensor_keep, 72, 8);
 FIELD(struct vaccel_plugin_ext, tensor_fetch, 80, 8);
 FIELD(struct vaccel_plugin_ext, tensor_free, 88, 8);
+FIELD(struct vaccel_plugin_ext, call_submit, 96, 8);
+FIELD(struct vaccel_plugin_ext, call_cancel, 104, 8);
+FIELD(struct vaccel_plugin_ext, call_drive, 112, 8);
+FIELD(struct vaccel_plugin_ext, call_watch, 120, 8);
+FIELD(struct vaccel_plugin_ext, call_forget, 128, 8);
+FIELD(struct vaccel_plugin_ext, session_timeout, 136, 8);
+
+SIZE(struct vaccel_call, 48, 8);
+FIELD(struct vaccel_call, size, 0, 8);
+FIELD(struct vaccel_call, timeout_ms, 8, 8);
+FIELD(struct vaccel_call, flags, 16, 4);
+FIELD(struct vaccel_call, run, 24, 8);
+FIELD(struct vaccel_call, done, 32, 8);
+FIELD(struct vaccel_call, priv, 40, 8);
+
+SIZE(struct vaccel_async_options, 32, 8);
+FIELD(struct vaccel_async_options, size, 0, 8);
+FIELD(struct vaccel_async_options, timeout_ms, 8, 8);
+FIELD(struct vaccel_async_options, completed, 16, 8);
+FIELD(struct vaccel_async_options, arg, 24, 8);
 
 #if defined(__x86_64__) || defined(__riscv)
 

@@ -9,6 +9,7 @@
 
 pub mod arg;
 pub mod blob;
+pub mod completion;
 pub mod config;
 pub mod error;
 pub mod list;

@@ -1,6 +1,7 @@
 //! What a plugin exports, and what the library keeps of it.
 
 use crate::CResult;
+use crate::completion::{CallDriveFn, CallFn, CallSubmitFn, SessionTimeoutFn};
 use crate::list::vaccel_list_entry;
 use crate::model::{vaccel_model_info, vaccel_tensor};
 use crate::op::{OP_MAX, vaccel_op};
@@ -176,4 +177,17 @@ pub struct vaccel_plugin_ext {
     pub tensor_fetch: Option<TensorFetchFn>,
     /// Frees a kept tensor.
     pub tensor_free: Option<TensorFreeFn>,
+    /// Sends a call off without waiting for its end.
+    pub call_submit: Option<CallSubmitFn>,
+    /// Ends a call that is under way: `done` is called with `ECANCELED` before this
+    /// returns, unless it is being called on another thread.
+    pub call_cancel: Option<CallFn>,
+    /// Waits for the end of a call; `ETIMEDOUT` when it is not over.
+    pub call_drive: Option<CallDriveFn>,
+    /// From now on `done` of this call is called although nobody waits for it.
+    pub call_watch: Option<CallFn>,
+    /// Nobody asks for this call any more; it is over.
+    pub call_forget: Option<CallFn>,
+    /// How long calls of a session may take.
+    pub session_timeout: Option<SessionTimeoutFn>,
 }

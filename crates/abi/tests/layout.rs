@@ -35,6 +35,20 @@ fn every_public_structure_has_the_layout_of_the_c_library() {
         custom_type_id: 20 + 4,
         owned: 24 + 1,
     });
+    layout!(vaccel_abi::completion::vaccel_async_options, size 32, align 8, {
+        size: 0 + 8,
+        timeout_ms: 8 + 8,
+        completed: 16 + 8,
+        arg: 24 + 8,
+    });
+    layout!(vaccel_abi::completion::vaccel_call, size 48, align 8, {
+        size: 0 + 8,
+        timeout_ms: 8 + 8,
+        flags: 16 + 4,
+        run: 24 + 8,
+        done: 32 + 8,
+        priv_: 40 + 8,
+    });
     layout!(vaccel_abi::arg::vaccel_arg_array, size 40, align 8, {
         args: 0 + 8,
         count: 8 + 8,

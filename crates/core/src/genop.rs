@@ -64,6 +64,45 @@ pub fn genop(
     })
 }
 
+/// The operation that generic arguments name, as far as they do.
+///
+/// # Errors
+/// As [`genop`].
+pub fn code_of(read: *mut vaccel_arg, nr_read: c_int) -> Result<OpType> {
+    let read = args("read", read, nr_read)?;
+    if read.count == 0 {
+        fail!(
+            EINVAL,
+            "the first read argument says which operation to call, and there is none"
+        );
+    }
+    let first = at(read, 0)?;
+    let (buf, size) = (get!(first.buf).cast::<u8>(), get!(first.size));
+    if buf.is_null() || size == 0 {
+        fail!(EINVAL, "the first read argument is empty");
+    }
+    // SAFETY: one byte is there.
+    Ok(OpType::from(unsafe { buf.read() }))
+}
+
+/// True when the plugin's function has the caller's arguments as they are, and nothing
+/// is done after it: not so where tensors are put into another form.
+#[must_use]
+pub fn is_plain(code: OpType) -> bool {
+    matches!(
+        code,
+        OP_NOOP
+            | OP_EXEC
+            | OP_EXEC_WITH_RESOURCE
+            | OP_IMAGE_CLASSIFY
+            | OP_IMAGE_DETECT..=OP_IMAGE_DEPTH
+            | OP_BLAS_SGEMM
+            | OP_FPGA_ARRAYCOPY..=OP_FPGA_VECTORADD
+            | OP_MINMAX
+            | OP_OPENCV
+    )
+}
+
 fn args(side: &'static str, first: *mut vaccel_arg, count: c_int) -> Result<Args> {
     let Ok(count) = usize::try_from(count) else {
         fail!(EINVAL, "{count} {side} arguments");

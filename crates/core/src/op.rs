@@ -6,7 +6,7 @@
 use crate::histogram::Call;
 use crate::ptr::Ptr;
 use crate::{
-    Error, Result, err, flags, get, last_error, log_debug, plugin, prof, runtime, stats, tracefile,
+    Error, Result, completion, err, flags, get, last_error, log_debug, plugin, prof, runtime, stats, tracefile,
 };
 use std::ffi::c_void;
 use vaccel_abi::error as code;
@@ -182,6 +182,11 @@ pub fn trace(
 ) -> i32 {
     last_error::begin_call();
     log_debug!("session {}: {}", get!(sess.id), name(op));
+    let mut bytes = Some(bytes);
+    let moved = || bytes.take().map_or((0, 0), |bytes| bytes());
+    if completion::measure(table::position(op), moved) {
+        return call();
+    }
     let start = prof::now();
     let returned = call();
     let end = prof::now();
@@ -189,7 +194,7 @@ pub fn trace(
     if on != 0
         && let Some(index) = table::position(op)
     {
-        let (bytes_in, bytes_out) = bytes();
+        let (bytes_in, bytes_out) = bytes.take().map_or((0, 0), |bytes| bytes());
         let call = Call {
             nanoseconds: end.saturating_sub(start),
             bytes_in: bytes_in as u64,

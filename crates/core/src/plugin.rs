@@ -196,6 +196,12 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     tensor_keep: None,
     tensor_fetch: None,
     tensor_free: None,
+    call_submit: None,
+    call_cancel: None,
+    call_drive: None,
+    call_watch: None,
+    call_forget: None,
+    session_timeout: None,
 };
 
 /// Copies as much of a table as it says there is.

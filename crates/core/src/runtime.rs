@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::ptr::Ptr;
 use crate::rundir::Rundir;
 use crate::{
-    Error, Result, builtin, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin,
+    Error, Result, builtin, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin, pool,
     prof, resource, session, tracefile,
 };
 use std::cell::UnsafeCell;
@@ -162,6 +162,7 @@ fn start(config: &Config) -> Result {
 /// Undoes [`start`], however far it got. `at_exit`: nothing is unmapped.
 fn stop(at_exit: bool) {
     flags::set(flags::UP, 0);
+    pool::stop();
     prof::report();
     tracefile::end();
     plugin::unload_all(at_exit);

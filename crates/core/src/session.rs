@@ -1,5 +1,6 @@
 //! Sessions.
 
+use crate::completion::Calls;
 use crate::link::{self, Marker};
 use crate::ordered::OrderedSet;
 use crate::plugin::{self, Plugin};
@@ -33,6 +34,8 @@ pub(crate) struct Slot {
     entry: Marker,
     /// What its operations took.
     pub(crate) stats: Stats,
+    /// Its calls that are under way and not waited for.
+    pub(crate) calls: Calls,
 }
 
 impl Slot {
@@ -106,6 +109,7 @@ pub fn init(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
     }
     plugin.enter();
     slot.stats.reset();
+    slot.calls.reset();
     slot.set_plugin(Some(plugin));
     // SAFETY: the structure's own list head; no other thread knows the slot yet.
     unsafe { slot.entry.fill(&raw mut (*sess.as_ptr()).entry) };
@@ -257,6 +261,7 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
         );
     }
     let slot = slot(sess)?;
+    slot.calls.end();
     let registered: Vec<_> = {
         let inner = slot.registered.lock();
         inner.resources.iter().flat_map(OrderedSet::iter).collect()
@@ -358,6 +363,26 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         attach(sess, next, flags)?;
     }
     set!(sess.hint = flags);
+    Ok(())
+}
+
+/// `vaccel_session_set_timeout`: milliseconds, 0 for the default.
+///
+/// # Errors
+/// `EINVAL` when the session is not open; those of the plugin.
+pub fn set_timeout(sess: Ptr<vaccel_session>, milliseconds: u64) -> Result {
+    let slot = slot(sess)?;
+    if let Some(plugin) = slot.plugin().filter(|plugin| plugin.is_loaded())
+        && let Some(callback) = plugin.ext().session_timeout
+    {
+        last_error::begin_call();
+        // SAFETY: a function of a loaded plugin, called with an open session.
+        let result = unsafe { callback(sess.as_ptr(), milliseconds) };
+        if result != 0 {
+            return Err(plugin.error("setting the time of a session", result));
+        }
+    }
+    slot.calls.set_timeout(milliseconds);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ pub mod blob;
 pub mod buffer;
 #[cfg(feature = "builtin-rpc")]
 mod builtin;
+pub mod completion;
 pub mod config;
 pub mod error;
 pub mod exec;

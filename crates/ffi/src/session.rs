@@ -29,6 +29,11 @@ export! {
         session::update(ptr!(sess), flags)
     }
 
+    /// Sets how long calls of a session may take.
+    fn vaccel_session_set_timeout(sess: *mut vaccel_session, timeout_ms: u64) {
+        session::set_timeout(ptr!(sess), timeout_ms)
+    }
+
     /// The session with a number.
     fn vaccel_session_get_by_id(sess: *mut *mut vaccel_session, id: vaccel_id_t) {
         let out = ptr!(sess);

@@ -141,6 +141,12 @@ pub const fn ext() -> vaccel_plugin_ext {
         tensor_keep: None,
         tensor_fetch: None,
         tensor_free: None,
+        call_submit: None,
+        call_cancel: None,
+        call_drive: None,
+        call_watch: None,
+        call_forget: None,
+        session_timeout: None,
     }
 }
 

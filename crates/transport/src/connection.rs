@@ -23,6 +23,7 @@ mod pending;
 mod probe;
 mod reply;
 mod shared;
+mod submitted;
 
 use crate::address::Address;
 use crate::error::{CallError, ConnectError, SendError};
@@ -38,6 +39,8 @@ use crate::{Family, Stream, fork};
 use lead::{Goal, Reading};
 pub use pending::Pending;
 use reply::Expected;
+pub use submitted::Sink;
+pub(crate) use submitted::Submitted;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vaccel_wire::{Frame, FrameBuffer, Hello, Kind, Limits, WireError};
@@ -94,6 +97,8 @@ pub struct Connection {
     /// One for each request in flight.
     replies: Box<[Condvar]>,
     room: Condvar,
+    /// For who attends to requests that nobody waits for.
+    attention: Condvar,
     memory: Option<shm::Client>,
     /// Why there is none although it was granted.
     not_shared: Option<String>,
@@ -166,6 +171,7 @@ impl Connection {
             table: Mutex::new(Table::new(most)),
             replies: (0..most).map(|_| Condvar::new()).collect(),
             room: Condvar::new(),
+            attention: Condvar::new(),
             memory,
             not_shared,
             granted,
@@ -248,19 +254,34 @@ impl Connection {
         timeout: Option<Duration>,
         blocks: Vec<Arc<Block>>,
     ) -> Result<Pending<'_>, CallError> {
+        self.begin_as(frame, session, timeout, blocks, |_| {})
+            .map_err(|(_, error)| error)
+    }
+
+    /// Sends a request, whose place in the table is given to `entered` before. An error
+    /// comes with its number when it had one and may have been sent in part.
+    fn begin_as(
+        &self,
+        frame: &mut Frame<'_, '_>,
+        session: i64,
+        timeout: Option<Duration>,
+        blocks: Vec<Arc<Block>>,
+        entered: impl FnOnce(&Pending<'_>),
+    ) -> Result<Pending<'_>, (Option<u64>, CallError)> {
         if self.epoch != fork::epoch() {
-            return Err(CallError::Forked);
+            return Err((None, CallError::Forked));
         }
         if frame.frame_len() > self.granted.max_frame {
-            return Err(CallError::Request(WireError::TooLarge {
+            let error = CallError::Request(WireError::TooLarge {
                 what: "the request",
                 size: frame.frame_len(),
                 limit: self.granted.max_frame,
-            }));
+            });
+            return Err((None, error));
         }
         let timeout = timeout.unwrap_or(self.timeout);
         let deadline = deadline(timeout);
-        let request = self.enter(deadline, timeout)?;
+        let request = self.enter(deadline, timeout).map_err(|e| (None, e))?;
         let mut pending = Pending {
             connection: self,
             request,
@@ -279,6 +300,7 @@ impl Connection {
         };
         let millis = u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
         frame.address(request, session, millis.max(1));
+        entered(&pending);
         let sent = self
             .writer
             .send_with(frame, Some(deadline), &mut |left| self.while_full(left));
@@ -291,7 +313,7 @@ impl Connection {
                     pending.over = true;
                     self.leave(request);
                 }
-                Err(self.timed_out(timeout))
+                Err((begun.then_some(request), self.timed_out(timeout)))
             }
         }
     }
@@ -357,15 +379,14 @@ impl Connection {
     /// Ends the connection: every call in flight fails now.
     fn die(&self, reason: String) {
         let mut table = self.lock();
-        if table.dead.is_none() {
-            table.dead = Some(reason.into());
-        }
+        let reason = Arc::clone(table.dead.get_or_insert_with(|| reason.into()));
         drop(table);
         self.writer.stream().shutdown();
         for reply in &self.replies {
             reply.notify_all();
         }
         self.room.notify_all();
+        self.end_all(&reason);
     }
 
     /// Ends the connection: every call in flight fails now, later ones too.

@@ -155,6 +155,9 @@ pub enum CallError {
     /// The connection was opened by the parent process.
     #[error("the session belongs to the parent process: open a new one after fork()")]
     Forked,
+    /// The caller has ended it.
+    #[error("it was cancelled")]
+    Cancelled,
     /// The reply does not fit the request.
     #[error("the agent at {0} sent a reply that does not fit the request: {1}")]
     Reply(Arc<str>, String),
@@ -173,6 +176,7 @@ impl CallError {
         match self {
             Self::Remote { status, .. } => *status,
             Self::TimedOut { .. } => code::ETIMEDOUT,
+            Self::Cancelled => code::ECANCELED,
             Self::Lost(..) | Self::Reply(..) => code::EREMOTEIO,
             Self::Dead(..) | Self::Forked => code::ESESS,
             Self::Request(error) => error.code(),

@@ -29,7 +29,7 @@ mod writer;
 
 pub use address::{Address, AddressError};
 pub use buffer::{Buffer, Pool};
-pub use connection::{Connection, Options, Pending};
+pub use connection::{Connection, Options, Pending, Sink};
 pub use error::{CallError, ConnectError, ListenError, ReadError, SendError};
 pub use listener::{Listener, ListenerOptions};
 pub use outputs::{Collect, Destination, Outputs, PlaceError};

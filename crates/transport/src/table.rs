@@ -1,8 +1,10 @@
 //! The requests in flight on a connection.
 
+use crate::connection::Submitted;
 use crate::reader::Message;
 use crate::shm::Block;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Requests in flight, by the low 16 bits of their numbers.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ pub(crate) struct Table {
     pub(crate) dead: Option<Arc<str>>,
     /// How many callers wait for room.
     pub(crate) waiting_for_room: u32,
+    /// A thread attends to what is watched.
+    pub(crate) attended: bool,
+    /// How many submitted requests are watched.
+    watched: u32,
     slots: Vec<Slot>,
     free: Vec<u16>,
     most: u16,
@@ -34,6 +40,10 @@ enum State {
     Free,
     /// Sent, or about to be; somebody will wait for it.
     Pending,
+    /// Sent, or about to be; whoever reads its reply delivers it.
+    Submitted(Box<Submitted>),
+    /// Its reply is being delivered.
+    Delivering,
     /// The reply is here, and nobody has taken it yet.
     Done(Message),
     /// Nobody waits for it any more, and the reply is still to come.
@@ -44,6 +54,7 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Pending,
+    Submitted,
     Abandoned,
     /// It was never given out, or has been answered already.
     Unknown,
@@ -55,6 +66,8 @@ impl Table {
             lead: false,
             dead: None,
             waiting_for_room: 0,
+            attended: false,
+            watched: 0,
             slots: Vec::new(),
             free: Vec::new(),
             most,
@@ -105,6 +118,7 @@ impl Table {
     pub(crate) fn meaning(&mut self, request: u64) -> Meaning {
         match self.slot(request).map(|slot| &slot.state) {
             Some(State::Pending) => Meaning::Pending,
+            Some(State::Submitted(_)) => Meaning::Submitted,
             Some(State::Abandoned) => Meaning::Abandoned,
             _ => Meaning::Unknown,
         }
@@ -115,8 +129,11 @@ impl Table {
         if let Some(slot) = self.slot(request)
             && !matches!(slot.state, State::Free)
         {
-            slot.state = State::Free;
+            let before = std::mem::replace(&mut slot.state, State::Free);
             slot.request = 0;
+            if let State::Submitted(entry) = &before {
+                self.watched -= u32::from(entry.watched);
+            }
             self.free.push(request as u16);
         }
         if !self.kept.is_empty() {
@@ -160,7 +177,14 @@ impl Table {
                 slot.state = State::Abandoned;
                 true
             }
-            Some(slot) if matches!(slot.state, State::Abandoned) => false,
+            Some(slot)
+                if matches!(
+                    slot.state,
+                    State::Abandoned | State::Submitted(_) | State::Delivering
+                ) =>
+            {
+                false
+            }
             _ => {
                 self.leave(request);
                 false
@@ -196,7 +220,94 @@ impl Table {
         }
         self.slots
             .iter()
-            .position(|slot| slot.parked && matches!(slot.state, State::Pending))
+            .position(|slot| {
+                slot.parked && matches!(slot.state, State::Pending | State::Submitted(_))
+            })
+    }
+
+    /// Enters what is to become of a request.
+    pub(crate) fn submit(&mut self, request: u64, entry: Submitted) {
+        let watched = entry.watched;
+        if let Some(slot) = self.slot(request) {
+            slot.state = State::Submitted(Box::new(entry));
+            self.watched += u32::from(watched);
+        }
+    }
+
+    fn take_submitted(&mut self, request: u64, then: State) -> Option<Box<Submitted>> {
+        let slot = self.slot(request)?;
+        if !matches!(slot.state, State::Submitted(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut slot.state, then) {
+            State::Submitted(entry) => {
+                self.watched -= u32::from(entry.watched);
+                Some(entry)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a submitted request out; its reply is still to come.
+    pub(crate) fn take_back(&mut self, request: u64) -> Option<Box<Submitted>> {
+        self.take_submitted(request, State::Abandoned)
+    }
+
+    /// Takes a submitted request out whose reply is here; it is left when delivered.
+    pub(crate) fn deliver(&mut self, request: u64) -> Option<Box<Submitted>> {
+        self.take_submitted(request, State::Delivering)
+    }
+
+    /// True until the reply of a submitted request was delivered or given up.
+    pub(crate) fn is_submitted(&mut self, request: u64) -> bool {
+        self.slot(request)
+            .is_some_and(|slot| matches!(slot.state, State::Submitted(_) | State::Delivering))
+    }
+
+    fn submitted(&self) -> impl Iterator<Item = (u64, &Submitted)> {
+        self.slots.iter().filter_map(|slot| match &slot.state {
+            State::Submitted(entry) => Some((slot.request, &**entry)),
+            _ => None,
+        })
+    }
+
+    /// A submitted request whose time is over.
+    pub(crate) fn late(&self, now: Instant) -> Option<u64> {
+        self.submitted()
+            .find(|(_, entry)| entry.deadline <= now)
+            .map(|(request, _)| request)
+    }
+
+    pub(crate) fn any_submitted(&self) -> Option<u64> {
+        self.submitted().map(|(request, _)| request).next()
+    }
+
+    pub(crate) fn deadline(&mut self, request: u64) -> Option<Instant> {
+        match self.slot(request).map(|slot| &slot.state) {
+            Some(State::Submitted(entry)) => Some(entry.deadline),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watched(&self) -> u32 {
+        self.watched
+    }
+
+    pub(crate) fn watch(&mut self, request: u64) {
+        if let Some(slot) = self.slot(request)
+            && let State::Submitted(entry) = &mut slot.state
+            && !entry.watched
+        {
+            entry.watched = true;
+            self.watched += 1;
+        }
+    }
+
+    /// True, once, when something is watched and nobody attends to it.
+    pub(crate) fn needs_attention(&mut self) -> bool {
+        let needed = self.watched > 0 && !self.attended;
+        self.attended |= needed;
+        needed
     }
 
     /// How many requests are in flight, abandoned ones too.

@@ -6,11 +6,13 @@ use crate::error;
 use crate::held::Held;
 use crate::link::{self, Link};
 use crate::outputs::{OutputList, What};
+use crate::submit::{self, Scope};
 use crate::{NAME, outputs};
 use neutral::{only_elements, tensor_of};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
+use std::time::Duration;
 use vaccel_plugin::abi::CResult;
 use vaccel_plugin::abi::arg::{ARG_BUFFER, ARG_STRING, ArgType, vaccel_arg};
 use vaccel_plugin::abi::error::{EREMOTEIO, ESESS};
@@ -45,6 +47,9 @@ pub(crate) struct Call<'b, 'a> {
     link: &'b Link,
     /// Shared memory that the agent uses until it has answered.
     blocks: Vec<Arc<Block>>,
+    /// It may be over before the agent has answered: the agent must not write to
+    /// memory of the program.
+    detached: bool,
 }
 
 /// Runs an operation of the library on a session; the body of most C functions.
@@ -66,13 +71,19 @@ pub(crate) fn run_on(
 ) -> Result<()> {
     // SAFETY: the library passes live sessions.
     let held = unsafe { Held::of(session) }?;
+    let scope = submit::enter();
+    let timeout = scope.and_then(Scope::timeout).or_else(|| held.timeout());
     let mut unsent = 0;
     let mut broken = 0;
     loop {
         // SAFETY: as above.
         let session = unsafe { held.live(session) }?;
         // Codes of operations are below 256.
-        let result = run(&session.link, session.number, code as u16, &mut build);
+        let (link, number, code) = (&session.link, session.number, code as u16);
+        let result = match scope {
+            Some(scope) => submit_on(scope, link, number, code, timeout, &mut build),
+            None => run_within(link, number, code, timeout, &mut build),
+        };
         let Err(error) = result else {
             return Ok(());
         };
@@ -82,7 +93,11 @@ pub(crate) fn run_on(
         match error.code() {
             // The request has never left.
             ESESS if unsent < UNSENT => unsent += 1,
-            EREMOTEIO if broken < link::settings()?.retry.times(code) => broken += 1,
+            EREMOTEIO
+                if scope.is_none() && broken < link::settings()?.retry.times(code.into()) =>
+            {
+                broken += 1;
+            }
             _ => return Err(error),
         }
     }
@@ -95,6 +110,60 @@ pub(crate) fn run(
     code: u16,
     build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
 ) -> Result<()> {
+    run_within(link, session, code, None, build)
+}
+
+/// Sends an operation off, without waiting for its end.
+fn submit_on(
+    scope: &Scope,
+    link: &Arc<Link>,
+    session: i64,
+    code: u16,
+    timeout: Option<Duration>,
+    build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
+) -> Result<()> {
+    let mut scratch = SCRATCH
+        .try_with(Cell::take)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let mut outputs = OutputList::default();
+    let send = || {
+        let mut call = Call {
+            builder: scratch.buffer.request(code),
+            outputs: &mut outputs,
+            link,
+            blocks: Vec::new(),
+            detached: true,
+        };
+        build(&mut call)?;
+        let Call {
+            builder,
+            blocks,
+            outputs,
+            ..
+        } = call;
+        let mut frame = builder
+            .finish()
+            .map_err(|e| Error::new(e.code(), e.to_string()))?;
+        let outputs = std::mem::take(outputs);
+        scope
+            .send(link, session, timeout, &mut frame, outputs, blocks)
+            .map_err(|e| error::call(&e))
+    };
+    let result = send();
+    let _ = SCRATCH.try_with(|cell| cell.set(Some(scratch)));
+    result
+}
+
+/// Runs any operation within a time, when one is given.
+fn run_within(
+    link: &Arc<Link>,
+    session: i64,
+    code: u16,
+    timeout: Option<Duration>,
+    build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
+) -> Result<()> {
     let mut scratch = SCRATCH
         .try_with(Cell::take)
         .ok()
@@ -102,7 +171,7 @@ pub(crate) fn run(
         .unwrap_or_default();
     let Scratch { buffer, outputs } = &mut *scratch;
     outputs.clear();
-    let result = send(link, session, code, buffer, outputs, build);
+    let result = send(link, session, code, timeout, buffer, outputs, build);
     outputs.clear();
     // In a thread that ends there is no place to keep it any more.
     let _ = SCRATCH.try_with(|cell| cell.set(Some(scratch)));
@@ -113,6 +182,7 @@ fn send(
     link: &Arc<Link>,
     session: i64,
     code: u16,
+    timeout: Option<Duration>,
     buffer: &mut FrameBuffer,
     outputs: &mut OutputList,
     build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
@@ -122,6 +192,7 @@ fn send(
         outputs,
         link,
         blocks: Vec::new(),
+        detached: false,
     };
     build(&mut call)?;
     let Call {
@@ -135,7 +206,7 @@ fn send(
         .map_err(|e| Error::new(e.code(), e.to_string()))?;
     let called = link
         .connection
-        .call_with(&mut frame, session, None, outputs, blocks);
+        .call_with(&mut frame, session, timeout, outputs, blocks);
     match called {
         Ok(()) => outputs.commit(|number| link.keep_tensor(session, number)),
         Err(e) => {
@@ -182,7 +253,12 @@ impl<'a> Call<'_, 'a> {
 
     /// Where an output may be written in shared memory, if it is to be.
     fn lend_room(&mut self, at: *const u8, room: usize) -> Option<Lent> {
-        let lent = self.link.connection.lend_room(at, room)?;
+        let connection = &self.link.connection;
+        let lent = if self.detached {
+            connection.lend_other_room(room)?
+        } else {
+            connection.lend_room(at, room)?
+        };
         self.blocks.push(Arc::clone(&lent.block));
         Some(lent)
     }
@@ -420,6 +496,12 @@ impl<'a> Call<'_, 'a> {
         self.builder
             .write_capacity(message, 0, outputs::STATUS_MESSAGE);
         self.outputs.push(message, What::StatusMessage);
+    }
+
+    /// A code that nobody wants.
+    pub(crate) fn out_code(&mut self, code: ArgType) {
+        self.builder.write_capacity(code, 0, 1);
+        self.outputs.push(code, What::StatusCode);
     }
 
     /// A tensor that the agent sizes and the plugin allocates.

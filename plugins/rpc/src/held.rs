@@ -10,8 +10,9 @@ use crate::link::{self, lock};
 use crate::resource;
 use crate::session::Session;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use vaccel_plugin::abi::arg::{ARG_CHAR_ARRAY, ARG_UINT8};
 use vaccel_plugin::abi::op;
 use vaccel_plugin::abi::resource::vaccel_resource;
@@ -28,6 +29,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Held {
     epoch: u64,
     flags: AtomicU32,
+    /// Milliseconds that a call may take; 0 for what the environment says.
+    timeout_ms: AtomicU64,
     current: Mutex<Arc<Session>>,
     /// Locked while it is being sent again.
     kept: Mutex<Vec<Kept>>,
@@ -67,6 +70,7 @@ impl Held {
         Self {
             epoch: fork::epoch(),
             flags: AtomicU32::new(flags),
+            timeout_ms: AtomicU64::new(0),
             current: Mutex::new(Arc::new(session)),
             kept: Mutex::default(),
         }
@@ -149,6 +153,16 @@ impl Held {
             }
             attempt += 1;
         }
+    }
+
+    /// The time of a call, when the program has set one.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let milliseconds = self.timeout_ms.load(Ordering::Relaxed);
+        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+
+    pub(crate) fn set_timeout(&self, milliseconds: u64) {
+        self.timeout_ms.store(milliseconds, Ordering::Relaxed);
     }
 
     pub(crate) fn set_flags(&self, flags: u32) {

@@ -11,6 +11,7 @@
 //! * `session`, `resource`, `upload`: what the library tells a transport.
 //! * `call`, `outputs`: one operation, from C arguments to a request and
 //!   from its reply to the caller's memory.
+//! * `submit`: operations that are sent off and not waited for.
 //! * `ops`: the C functions, one for each operation.
 
 mod buffer;
@@ -27,6 +28,7 @@ mod resource;
 mod retry;
 mod session;
 mod settings;
+mod submit;
 mod tensors;
 mod upload;
 
@@ -95,6 +97,12 @@ static RPC: RawPlugin = RawPlugin {
         tensor_keep: Some(ops::tensor::keep),
         tensor_fetch: Some(ops::tensor::fetch),
         tensor_free: Some(ops::tensor::free),
+        call_submit: Some(submit::submit),
+        call_cancel: Some(submit::cancel),
+        call_drive: Some(submit::drive),
+        call_watch: Some(submit::watch),
+        call_forget: Some(submit::forget),
+        session_timeout: Some(session::timeout),
         ..ext()
     },
     ..RawPlugin::new(NAME, vaccel_plugin::version!(), TYPES)

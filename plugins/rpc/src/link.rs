@@ -4,7 +4,8 @@ use crate::error;
 use crate::settings::{Settings, program};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use vaccel_plugin::abi::error::{EREMOTEIO, EUSERS};
 use vaccel_plugin::{Result, err};
@@ -156,6 +157,9 @@ struct State {
     epoch: u64,
     settings: Result<Settings>,
     slot: Mutex<Slot>,
+    /// Threads that read for calls which nobody waits for, one for each connection that
+    /// has such.
+    attendants: Mutex<Vec<(Weak<Link>, JoinHandle<()>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -198,6 +202,36 @@ pub(crate) fn stop() {
     if let Some(link) = &lock(&state.slot).link {
         link.connection.close();
     }
+    let attendants = std::mem::take(&mut *lock(&state.attendants));
+    for (link, thread) in attendants {
+        if let Some(link) = link.upgrade() {
+            link.connection.close();
+        }
+        // The program may end the library when it is told of the end of a call.
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Has a thread read for calls on a connection that nobody waits for.
+pub(crate) fn attend(link: &Arc<Link>) {
+    let mut attendants = lock(&state().attendants);
+    let (over, going) = std::mem::take(&mut *attendants)
+        .into_iter()
+        .partition::<Vec<_>, _>(|(_, thread)| thread.is_finished());
+    *attendants = going;
+    let own = Arc::clone(link);
+    let thread = std::thread::Builder::new().name("vaccel-rpc".into());
+    match thread.spawn(move || own.connection.attend()) {
+        Ok(thread) => attendants.push((Arc::downgrade(link), thread)),
+        // Calls go on when somebody asks for them, and at their deadlines.
+        Err(_) => link.connection.unattended(),
+    }
+    drop(attendants);
+    for (_, thread) in over {
+        let _ = thread.join();
+    }
 }
 
 fn state() -> &'static State {
@@ -221,6 +255,7 @@ fn state() -> &'static State {
             epoch,
             settings,
             slot: Mutex::default(),
+            attendants: Mutex::default(),
         }));
         let swapped = STATE.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire);
         if swapped.is_err() {

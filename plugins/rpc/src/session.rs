@@ -126,6 +126,15 @@ pub(crate) unsafe extern "C" fn update(session: *mut vaccel_session, flags: u32)
     })
 }
 
+/// Sets how long its calls may take.
+pub(crate) unsafe extern "C" fn timeout(session: *mut vaccel_session, timeout_ms: u64) -> CResult {
+    guard(NAME, "session", || {
+        // SAFETY: the library passes live sessions.
+        unsafe { Held::of(session) }?.set_timeout(timeout_ms);
+        Ok(())
+    })
+}
+
 /// What the agent says of itself, as JSON text.
 pub(crate) fn ask_about(link: &Arc<Link>) -> Result<Vec<u8>> {
     let mut collect = vaccel_transport::Collect::default();

@@ -11,7 +11,7 @@ use vaccel_transport::{Address, Options};
 const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
 
 /// Name and meaning of each variable, for `describe` and the README.
-pub(crate) const VARIABLES: [(&str, &str); 13] = [
+pub(crate) const VARIABLES: [(&str, &str); 14] = [
     (
         "VACCEL_RPC_ADDRESS",
         "where the agent is: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or \
@@ -19,7 +19,11 @@ pub(crate) const VARIABLES: [(&str, &str); 13] = [
     ),
     (
         "VACCEL_RPC_TIMEOUT",
-        "seconds that an operation may take, for example 2.5; 60 unless set",
+        "seconds that an operation may take, for example 2.5; those of VACCEL_TIMEOUT unless set",
+    ),
+    (
+        "VACCEL_TIMEOUT",
+        "seconds that an operation may take, for all plugins that can tell; 60 unless set",
     ),
     (
         "VACCEL_RPC_CONNECT_TIMEOUT",
@@ -93,8 +97,9 @@ impl Settings {
             Some(text) => parse_seconds(name, &text),
             None => Ok(Duration::from_secs_f64(default)),
         };
+        let all = seconds("VACCEL_TIMEOUT", 60.0)?;
         let options = Options {
-            timeout: seconds("VACCEL_RPC_TIMEOUT", 60.0)?,
+            timeout: seconds("VACCEL_RPC_TIMEOUT", all.as_secs_f64())?,
             connect_timeout: seconds("VACCEL_RPC_CONNECT_TIMEOUT", 5.0)?,
             token: variable("VACCEL_RPC_TOKEN").map(String::into_bytes),
             security: security(&variable)?,

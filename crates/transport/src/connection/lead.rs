@@ -28,6 +28,10 @@ pub(super) struct Reading {
 pub(super) enum Goal {
     Reply(u64, Expected),
     Room,
+    /// The end of a request that was submitted.
+    Submitted(u64),
+    /// The end of all that are watched.
+    Watched,
 }
 /// Why a leader stopped reading.
 pub(super) enum Led {
@@ -49,6 +53,8 @@ impl Drop for Lead<'_> {
             self.0.replies[index].notify_one();
         } else if table.waiting_for_room > 0 {
             self.0.room.notify_one();
+        } else if table.watched() > 0 {
+            self.0.attention.notify_one();
         }
     }
 }
@@ -107,7 +113,7 @@ impl Connection {
         };
         let own = match goal {
             Goal::Reply(request, _) => Some(request),
-            Goal::Room => None,
+            Goal::Room | Goal::Submitted(_) | Goal::Watched => None,
         };
         let led = loop {
             match self.next(frames, &mut source, own) {
@@ -123,7 +129,13 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) => break self.fault(&error),
             }
-            if goal == Goal::Room && self.lock().has_room() {
+            let reached = match goal {
+                Goal::Reply(..) => false,
+                Goal::Room => self.lock().has_room(),
+                Goal::Submitted(request) => !self.lock().is_submitted(request),
+                Goal::Watched => self.lock().watched() == 0,
+            };
+            if reached {
                 break Led::Room;
             }
         };
@@ -131,6 +143,22 @@ impl Connection {
         drop(reading);
         drop(lead);
         led
+    }
+
+    /// Reads what is there; the caller has set `lead`.
+    pub(super) fn lead_present(&self, present: &mut Present<'_>) {
+        let _lead = Lead(self);
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match self.next(&mut reading.frames, present, None) {
+                Ok(_) => {}
+                Err(error) => {
+                    // Nothing there is no fault.
+                    self.fault(&error);
+                    return;
+                }
+            }
+        }
     }
 
     /// What an error of reading means for the leader and the connection.
@@ -195,6 +223,10 @@ impl Connection {
                 } else {
                     self.room.notify_one();
                 }
+            }
+            Meaning::Submitted => {
+                let message = frames.receive(source)?;
+                self.complete(header.request, &message);
             }
             Meaning::Abandoned => {
                 frames.skip();

@@ -87,6 +87,15 @@ impl Connection {
         }
         Some(self.block(len)?.lend(0))
     }
+
+    /// As [`lend_room`](Self::lend_room), never where the application has its own.
+    #[must_use]
+    pub fn lend_other_room(&self, len: usize) -> Option<Lent> {
+        if len < THRESHOLD {
+            return None;
+        }
+        Some(self.block(len)?.lend(0))
+    }
 }
 
 /// Places that the protocol does not allow are copied like others.

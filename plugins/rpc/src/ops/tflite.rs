@@ -47,12 +47,6 @@ pub(crate) unsafe extern "C" fn run(
     nr_outputs: c_int,
     status: *mut u8,
 ) -> CResult {
-    let mut ignored = 0;
-    let status = if status.is_null() {
-        &raw mut ignored
-    } else {
-        status
-    };
     // SAFETY: lists of that many tensors, by the ABI.
     op(
         "tflite_model_run",
@@ -63,7 +57,11 @@ pub(crate) unsafe extern "C" fn run(
             for &tensor in entries(in_tensors, nr_inputs, "in_tensors")? {
                 input(call, tensor.cast_const(), None)?;
             }
-            call.out_exact(ARG_UINT8, status);
+            if status.is_null() {
+                call.out_code(ARG_UINT8);
+            } else {
+                call.out_exact(ARG_UINT8, status);
+            }
             let outputs = entries(out_tensors.cast_const(), nr_outputs, "out_tensors")?;
             for i in 0..outputs.len() {
                 let what = What::Made(out_tensors.add(i).cast(), Framework::Tflite);
