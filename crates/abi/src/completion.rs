@@ -65,5 +65,4 @@ pub type CallFn = unsafe extern "C" fn(*mut vaccel_call) -> CResult;
 /// with 0 it only looks.
 pub type CallDriveFn = unsafe extern "C" fn(*mut vaccel_call, timeout_ms: u64) -> CResult;
 /// The milliseconds that a call of a session may take from now on; 0 for the default.
-pub type SessionTimeoutFn =
-    unsafe extern "C" fn(*mut vaccel_session, timeout_ms: u64) -> CResult;
+pub type SessionTimeoutFn = unsafe extern "C" fn(*mut vaccel_session, timeout_ms: u64) -> CResult;

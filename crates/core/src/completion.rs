@@ -281,7 +281,11 @@ unsafe extern "C" fn done(call: *mut vaccel_call, code: CResult, message: *const
     let result = if code == code::OK {
         Ok(())
     } else {
-        let known = if code::is_known(code) { code } else { code::EIO };
+        let known = if code::is_known(code) {
+            code
+        } else {
+            code::EIO
+        };
         // SAFETY: a C string or null, by contract.
         let text = unsafe { crate::ptr::optional_text(message) };
         let text = text.map_or(code::describe(known).into(), CStr::to_string_lossy);
@@ -319,7 +323,11 @@ impl Completion {
             // SAFETY: the count given above; by contract `done` is not called.
             drop(unsafe { Arc::from_raw(call.cast_const().cast::<Self>()) });
             self.finish(Err(error.unwrap_or_else(|| {
-                err!(EIO, "{}: the plugin failed with {returned}", op::name(self.op))
+                err!(
+                    EIO,
+                    "{}: the plugin failed with {returned}",
+                    op::name(self.op)
+                )
             })));
         }
         self.leave_plugin();

@@ -6,7 +6,8 @@
 use crate::histogram::Call;
 use crate::ptr::Ptr;
 use crate::{
-    Error, Result, completion, err, flags, get, last_error, log_debug, plugin, prof, runtime, stats, tracefile,
+    Error, Result, completion, err, flags, get, last_error, log_debug, plugin, prof, runtime,
+    stats, tracefile,
 };
 use std::ffi::c_void;
 use vaccel_abi::error as code;

@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::ptr::Ptr;
 use crate::rundir::Rundir;
 use crate::{
-    Error, Result, builtin, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin, pool,
-    prof, resource, session, tracefile,
+    Error, Result, builtin, config, env, err, fail, flags, lock, log, log_debug, log_error, plugin,
+    pool, prof, resource, session, tracefile,
 };
 use std::cell::UnsafeCell;
 use std::ffi::CStr;

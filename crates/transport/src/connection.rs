@@ -39,10 +39,10 @@ use crate::{Family, Stream, fork};
 use lead::{Goal, Reading};
 pub use pending::Pending;
 use reply::Expected;
-pub use submitted::Sink;
-pub(crate) use submitted::Submitted;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+pub use submitted::Sink;
+pub(crate) use submitted::Submitted;
 use vaccel_wire::{Frame, FrameBuffer, Hello, Kind, Limits, WireError};
 
 /// The most requests that a client has in flight, whatever the agent grants.

@@ -218,11 +218,9 @@ impl Table {
         if self.parked == 0 {
             return None;
         }
-        self.slots
-            .iter()
-            .position(|slot| {
-                slot.parked && matches!(slot.state, State::Pending | State::Submitted(_))
-            })
+        self.slots.iter().position(|slot| {
+            slot.parked && matches!(slot.state, State::Pending | State::Submitted(_))
+        })
     }
 
     /// Enters what is to become of a request.

@@ -93,9 +93,7 @@ pub(crate) fn run_on(
         match error.code() {
             // The request has never left.
             ESESS if unsent < UNSENT => unsent += 1,
-            EREMOTEIO
-                if scope.is_none() && broken < link::settings()?.retry.times(code.into()) =>
-            {
+            EREMOTEIO if scope.is_none() && broken < link::settings()?.retry.times(code.into()) => {
                 broken += 1;
             }
             _ => return Err(error),

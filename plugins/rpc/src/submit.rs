@@ -152,8 +152,12 @@ pub(crate) unsafe extern "C" fn submit(
         return EINVAL;
     }
     // SAFETY: the library passes a call that lives.
-    let (run, timeout_ms) =
-        unsafe { ((&raw const (*call).run).read(), (&raw const (*call).timeout_ms).read()) };
+    let (run, timeout_ms) = unsafe {
+        (
+            (&raw const (*call).run).read(),
+            (&raw const (*call).timeout_ms).read(),
+        )
+    };
     let Some(run) = run else {
         return EINVAL;
     };
