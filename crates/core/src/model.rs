@@ -91,6 +91,12 @@ pub fn run(
     run_plain(sess, res, inputs, outputs)
 }
 
+/// True when the plugin gets the tensors as they are, and nothing is done after it.
+#[must_use]
+pub fn is_plain(inputs: &[vaccel_tensor], outputs: &[vaccel_tensor]) -> bool {
+    !kept::concerns(inputs, outputs)
+}
+
 /// A run whose inputs or outputs stay where they are.
 #[cold]
 fn run_kept(

@@ -243,10 +243,10 @@ export! {
         let (sess, out, res) = (ptr!(sess), ptr!(out), ptr!(model));
         // SAFETY: the contract of the exported function, until the call is over.
         let inputs = unsafe { list(inputs, nr_inputs, "inputs")? };
-        if nr_outputs > 0 {
-            ptr!(outputs);
-        }
-        submit(sess, OP_MODEL_RUN, true, options(opts)?, out, move || {
+        // SAFETY: as above.
+        let before = unsafe { list(outputs.cast_const(), nr_outputs, "outputs")? };
+        let plain = model::is_plain(inputs, before);
+        submit(sess, OP_MODEL_RUN, plain, options(opts)?, out, move || {
             let outputs = if nr_outputs == 0 {
                 &mut []
             } else {

@@ -115,7 +115,8 @@ impl Sink for Flight {
 
     fn finish(mut self: Box<Self>, result: std::result::Result<(), CallError>) {
         let result = match result {
-            Ok(()) => self.outputs.commit(),
+            // What is to be kept is not submitted: the library does something after it.
+            Ok(()) => self.outputs.commit(|_| 0),
             Err(e) => {
                 let e = error::call(&e);
                 self.outputs.commit_failure(&e);
