@@ -32,7 +32,7 @@ struct vaccel_blob {
     bool path_owned;         /**< true: the file is removed with the blob */
     uint8_t *data;           /**< the bytes; NULL when not read yet */
     bool data_owned;         /**< true: `data` is freed or unmapped with the blob */
-    size_t size;             /**< number of bytes */
+    size_t size;             /**< number of bytes; SIZE_MAX for a file with more */
 };
 
 /**

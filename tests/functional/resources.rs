@@ -1,8 +1,10 @@
 //! Models on their way to an agent: sent once, whoever asks for them next.
 #![allow(clippy::unwrap_used)]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use vaccel_tests::{Agent, Meter, Program, Run, sample, stage};
+use vaccel_tests::{Agent, Meter, Program, Run, reference_plugin, sample, stage};
 
 fn classify(address: &str, model: &Path, cache: &Path) -> Run {
     let picture = sample("classify").unwrap();
@@ -47,4 +49,62 @@ fn a_model_crosses_the_wire_once_and_a_changed_one_again() {
     std::fs::write(&file, &bytes).unwrap();
     let (third, _) = sent(&ask);
     assert!(third > size, "{third} of {size} bytes");
+}
+
+#[test]
+fn a_file_above_4_gib_arrives_whole_also_where_it_cannot_be_mapped() {
+    const LARGE: u64 = (4 << 30) + (64 << 20) + 77;
+    let folder = tempfile::tempdir().unwrap();
+    // The file itself has holes; the agent writes it once to its upload, once to its cache.
+    let disk = rustix::fs::statvfs(folder.path()).unwrap();
+    let (free, needed) = (disk.f_bavail * disk.f_frsize, 3 * LARGE);
+    if free < needed {
+        println!("skipped: the disk has {free} bytes, and {needed} are needed");
+        return;
+    }
+    let path = folder.path().join("large.bin");
+    let file = File::create(&path).unwrap();
+    file.set_len(LARGE).unwrap();
+    // What is cut at 32 bits, or shifted, shows.
+    for (at, mark) in [(0, b"begin"), (4 << 30, b"after"), (LARGE - 5, b"close")] {
+        file.write_all_at(mark, at).unwrap();
+    }
+    drop(file);
+    let plugin = reference_plugin().unwrap();
+    let agent = Agent::start(
+        &stage().unwrap(),
+        plugin.to_str().unwrap(),
+        &["tcp://127.0.0.1:0"],
+        &[],
+    )
+    .unwrap();
+    let meter = Meter::start(&agent.addresses()[1]).unwrap();
+    let driver = env!("CARGO_BIN_EXE_conformance-driver");
+    // Where a process may have 2 GiB of addresses the file is as much too large as it is
+    // where pointers have 32 bits.
+    let ask = |plugins: &str, limit: &str| {
+        let text = Program::at(Path::new("sh"))
+            .args(["-c", &format!("{limit} exec {driver} large-file")])
+            .env(
+                "VACCEL_LIBRARY",
+                stage().unwrap().join("lib/libvaccel.so.0"),
+            )
+            .env("VACCEL_PLUGINS", plugins)
+            .env("VACCEL_RPC_ADDRESS", meter.address())
+            .env("VACCEL_CACHE", folder.path().join("hashes"))
+            .env("LARGE_FILE", &path)
+            .output()
+            .unwrap();
+        let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(answer["error"].is_null(), "{answer}");
+        answer["value"].clone()
+    };
+    let here = ask(plugin.to_str().unwrap(), "");
+    assert!(here.to_string().contains(&LARGE.to_string()), "{here}");
+    assert_eq!(ask("rpc", "ulimit -v 2097152;"), here);
+    let sent = meter.sent();
+    assert!(sent > LARGE, "{sent}");
+    assert_eq!(ask("rpc", ""), here);
+    assert!(meter.sent() - sent < 1 << 20, "it was sent again");
 }

@@ -40,13 +40,9 @@ pub fn init(blob: Ptr<vaccel_blob>, path: &CStr) -> Result {
     if !meta.is_file() {
         fail!(EINVAL, "{} is not a file", path_ref.display());
     }
-    let Ok(size) = usize::try_from(meta.len()) else {
-        fail!(
-            ENOMEM,
-            "{} is too large for this machine",
-            path_ref.display()
-        );
-    };
+    // Where pointers have 32 bits a file can be larger than memory: it can be sent, but
+    // not be mapped.
+    let size = usize::try_from(meta.len()).unwrap_or(usize::MAX);
     let name = path_ref.file_name().unwrap_or(path_ref.as_os_str());
     let name = alloc::string_from(name.as_bytes())?;
     let path = alloc::string(path).inspect_err(|_| {

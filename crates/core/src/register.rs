@@ -14,7 +14,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use vaccel_abi::blob::{BLOB_BUFFER, vaccel_blob};
+use vaccel_abi::blob::{BLOB_BUFFER, BLOB_FILE, vaccel_blob};
+use vaccel_abi::error::ENOMEM;
 use vaccel_abi::plugin::ResourceFn;
 use vaccel_abi::resource::{
     PATH_LOCAL_DIR, PATH_LOCAL_FILE, PATH_REMOTE_FILE, RESOURCE_MODEL, vaccel_resource,
@@ -233,7 +234,13 @@ fn prepare(res: Ptr<vaccel_resource>, r: &Slot, mapped: bool) -> Result {
     }
     if mapped {
         for blob in resource::blobs(res) {
-            blob::read(blob)?;
+            match blob::read(blob) {
+                // Larger than memory: the transport finds its path and sends it piece by piece.
+                Err(e) if e.code() == ENOMEM && get!(blob.type_) == BLOB_FILE => {
+                    log_debug!("{e}; it is sent without being mapped");
+                }
+                result => result?,
+            }
         }
     }
     Ok(())

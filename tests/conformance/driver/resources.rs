@@ -7,6 +7,14 @@ use std::fs;
 use std::path::Path;
 use vaccel::{Input, Output, Resource, ResourceType, Result, Session};
 
+/// The file that `LARGE_FILE` names, as the plugin sees it.
+pub(crate) fn large_file() -> Vec<Case> {
+    vec![Case::new("resource/large file", |s| {
+        let path = std::env::var_os("LARGE_FILE").unwrap_or_default();
+        listed(s, &[Resource::open(path, ResourceType::Data)?])
+    })]
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("resource/file", |s| {
