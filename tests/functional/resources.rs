@@ -52,6 +52,37 @@ fn a_model_crosses_the_wire_once_and_a_changed_one_again() {
 }
 
 #[test]
+fn memory_crosses_the_wire_once_and_is_the_same_afterwards() {
+    let plugin = reference_plugin().unwrap();
+    let plugin = plugin.to_str().unwrap();
+    let prefix = stage().unwrap();
+    let agent = Agent::start(&prefix, plugin, &["tcp://127.0.0.1:0"], &[]).unwrap();
+    let meter = Meter::start(&agent.addresses()[1]).unwrap();
+    let ask = |plugins: &str| {
+        let before = meter.sent();
+        let driver = env!("CARGO_BIN_EXE_conformance-driver");
+        let text = Program::driver(driver, &["large-memory"])
+            .unwrap()
+            .env("VACCEL_PLUGINS", plugins)
+            .env("VACCEL_RPC_ADDRESS", meter.address())
+            .output()
+            .unwrap();
+        let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(answer["error"].is_null(), "{answer}");
+        (answer["value"].clone(), meter.sent() - before)
+    };
+    let (here, none) = ask(plugin);
+    assert_eq!(none, 0);
+    let (first, sent) = ask("rpc");
+    assert_eq!(first, here);
+    assert!(sent > 14_000_000, "{sent}");
+    let (second, sent) = ask("rpc");
+    assert_eq!(second, here);
+    assert!(sent < 100_000, "{sent} bytes were sent again");
+}
+
+#[test]
 fn a_file_above_4_gib_arrives_whole_also_where_it_cannot_be_mapped() {
     const LARGE: u64 = (4 << 30) + (64 << 20) + 77;
     let folder = tempfile::tempdir().unwrap();

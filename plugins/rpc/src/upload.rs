@@ -205,17 +205,17 @@ fn land(pending: Option<vaccel_transport::Pending<'_>>) -> Result<()> {
 }
 
 impl Blob<'_> {
-    /// Finds out the hash where it is worth it: of files, as that of memory would have to
-    /// be computed each time.
+    /// Finds out the hash where it is worth it. That of memory is computed each time, which
+    /// takes less than to send it.
     fn find_hash(&mut self) {
-        let file = match &self.content {
-            Content::File(file) => Some(file),
-            Content::Memory(_) => self.origin.as_ref(),
-        };
-        if let Some(file) = file.filter(|_| self.size >= SMALLEST) {
-            // Without it everything is sent, and says what is wrong with the file.
-            self.hash = content::of_file(file).ok();
+        if self.size < SMALLEST {
+            return;
         }
+        self.hash = match (&self.content, &self.origin) {
+            // Without it everything is sent, and says what is wrong with the file.
+            (Content::File(file), _) | (_, Some(file)) => content::of_file(file).ok(),
+            (Content::Memory(bytes), None) => Some(*blake3::hash(bytes).as_bytes()),
+        };
     }
 
     fn forget_hash(&mut self) {

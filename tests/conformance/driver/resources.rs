@@ -15,6 +15,22 @@ pub(crate) fn large_file() -> Vec<Case> {
     })]
 }
 
+/// Memory that is worth keeping, in one piece and in several.
+pub(crate) fn large_memory() -> Vec<Case> {
+    vec![Case::new("resource/large memory", |s| {
+        let pieces = (0..3)
+            .map(|i| (format!("piece-{i}"), noise(2_000_000, i)))
+            .collect();
+        listed(
+            s,
+            &[
+                Resource::from_bytes(noise(8_000_000, 9), ResourceType::Data, "whole")?,
+                Resource::from_pieces(pieces, ResourceType::Model)?,
+            ],
+        )
+    })]
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("resource/file", |s| {

@@ -137,14 +137,14 @@ impl Upload {
             .filter(|b| matches!(b.place, Place::File { .. }))
             .count();
         let as_files = files > 0 || begin.path_type == PATH_LOCAL_DIR;
-        if as_files {
-            for (blob, head) in blobs.iter_mut().zip(begin.blobs()) {
+        for (blob, head) in blobs.iter_mut().zip(begin.blobs()) {
+            if as_files {
                 blob.place = Place::File { exists: false };
-                if let Some(desk) = desk.filter(|_| blob.size >= SMALLEST)
-                    && let Ok(hash) = head.hash.try_into()
-                {
-                    blob.look_up(desk, hash)?;
-                }
+            }
+            if let Some(desk) = desk.filter(|_| blob.size >= SMALLEST)
+                && let Ok(hash) = head.hash.try_into()
+            {
+                blob.look_up(desk, hash)?;
             }
         }
         Ok(Self {
@@ -246,10 +246,7 @@ impl Upload {
         for blob in &mut self.blobs {
             let none = Place::File { exists: true };
             let held = match std::mem::replace(&mut blob.place, none) {
-                Place::Sending(sending) => sending.keep().map_err(|failure| Failure {
-                    message: format!("{:?}: {failure}", blob.name),
-                    ..failure
-                })?,
+                Place::Sending(sending) => kept(sending, &blob.name)?,
                 Place::Here(held) => held,
                 // Empty files may have had no piece.
                 Place::File { exists: false } => {
@@ -282,13 +279,17 @@ impl Upload {
     fn finish_in_memory(self) -> Result<Resource> {
         let mut pieces = Vec::with_capacity(self.blobs.len());
         for blob in self.blobs {
+            let bytes = match blob.place {
+                Place::Memory(bytes) => bytes,
+                Place::Sending(sending) => content_of(&kept(sending, &blob.name)?, blob.size)?,
+                Place::Here(held) => content_of(&held, blob.size)?,
+                Place::File { .. } => return Err(Failure::invalid("files and memory are mixed")),
+            };
             let name = blob
                 .name
                 .into_string()
                 .map_err(|_| Failure::new(EINVAL, "the name of a buffer is not UTF-8"))?;
-            if let Place::Memory(bytes) = blob.place {
-                pieces.push((name, bytes));
-            }
+            pieces.push((name, bytes));
         }
         match <[_; 1]>::try_from(pieces) {
             Ok([(name, bytes)]) => Ok(Resource::from_bytes(bytes, self.kind, &name)?),
@@ -313,6 +314,25 @@ impl Blob {
         }
         Ok(())
     }
+}
+
+/// Has content that arrived checked and kept.
+fn kept(sending: Sending, name: &CStr) -> Result<Held> {
+    sending.keep().map_err(|failure| Failure {
+        message: format!("{name:?}: {failure}"),
+        ..failure
+    })
+}
+
+/// The bytes of content in the cache, in memory that is ours.
+fn content_of(held: &Held, size: u64) -> Result<Vec<u8>> {
+    let no_memory = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+    let size = usize::try_from(size).map_err(|_| no_memory())?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| no_memory())?;
+    bytes.resize(size, 0);
+    held.file().read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// Opens a file below a folder for writing, and makes the folders on the way.
