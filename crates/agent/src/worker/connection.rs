@@ -240,7 +240,8 @@ impl Connection {
                 return Step::Over;
             }
         }
-        let deadline = Instant::now() + self.time_of(&header);
+        let arrived = Instant::now();
+        let deadline = arrived + self.time_of(&header);
         // Arguments that are wrong are answered later; they take no further memory.
         let beside = |args: vaccel_wire::Args<'_>| args.capacity().saturating_add(args.shared());
         let outputs = message.args(&self.limits).map_or(0, beside);
@@ -262,9 +263,11 @@ impl Connection {
             self.answer(message, deadline, scratch);
             return Step::Next;
         }
-        let number = self.lead.begin();
-        self.service.watch.rouse();
+        let brief = self.service.pace.is_brief(header.operation);
+        let number = self.lead.begin(brief);
+        self.service.watch.rouse(brief);
         self.answer(message, deadline, scratch);
+        self.service.pace.note(header.operation, arrived.elapsed());
         match self.lead.end(number) {
             true => Step::Next,
             false => Step::Lost,

@@ -87,10 +87,12 @@ impl Lead {
     }
 
     /// The holder of the reading begins an operation; the number is for [`end`](Self::end).
+    /// It is odd for one that is expected to be brief.
     #[must_use]
-    pub fn begin(&self) -> u64 {
-        let number = self.last.load(Ordering::Relaxed) + 1;
-        self.last.store(number, Ordering::Relaxed);
+    pub fn begin(&self, brief: bool) -> u64 {
+        let last = self.last.load(Ordering::Relaxed) + 2;
+        self.last.store(last, Ordering::Relaxed);
+        let number = last + u64::from(brief);
         // Before the watcher is asked whether it sleeps.
         self.running.store(number, Ordering::SeqCst);
         number
@@ -204,7 +206,7 @@ mod tests {
     fn a_short_operation_keeps_the_reading() {
         let lead = Lead::new(4);
         assert!(lead.take());
-        let number = lead.begin();
+        let number = lead.begin(false);
         assert_eq!(lead.running(), number);
         assert!(lead.end(number));
     }
@@ -213,7 +215,7 @@ mod tests {
     fn a_long_operation_loses_the_reading_to_another_thread() {
         let lead = Lead::new(4);
         assert!(lead.take());
-        let number = lead.begin();
+        let number = lead.begin(false);
         let mut spawned = false;
         lead.hand_over(number, || {
             spawned = true;
@@ -232,7 +234,7 @@ mod tests {
     fn no_more_threads_are_started_than_allowed() {
         let lead = Lead::new(1);
         assert!(lead.take());
-        let number = lead.begin();
+        let number = lead.begin(false);
         lead.hand_over(number, || panic!("a thread is started"));
         assert!(!lead.end(number));
         assert!(lead.take(), "the reading is free for who is done first");
@@ -264,7 +266,7 @@ mod tests {
     fn only_the_first_who_closes_cleans_up_and_waits_for_the_others() {
         let lead = Lead::new(4);
         assert!(lead.take());
-        let number = lead.begin();
+        let number = lead.begin(false);
         lead.hand_over(number, || true);
         assert!(lead.take());
         assert!(lead.close());

@@ -7,7 +7,7 @@
 //!
 //! * [`jail`]: what the process gives up first.
 //! * [`service`]: all connections. [`crew`]: threads; [`watch`]: looks after those that
-//!   run something long; [`lot`]: where quiet connections wait, without a thread.
+//!   run something long, as [`pace`] expects; [`lot`]: where quiet connections wait, without a thread.
 //! * [`connection`]: one connection. [`serve`]: its life. [`lead`]: which thread reads.
 //! * [`changes`]: parts of buffers. [`content`]: what the agent keeps.
 //! * [`control`]: sessions and resources. [`generic`]: operations of the library.
@@ -24,6 +24,7 @@ pub mod jail;
 pub mod lead;
 pub mod lot;
 pub mod options;
+pub mod pace;
 pub mod resources;
 pub mod serve;
 pub mod service;

@@ -11,6 +11,7 @@ use rustix::net::{Shutdown, shutdown};
 use super::connection::{Connection, Settings};
 use super::crew::Crew;
 use super::lot::Lot;
+use super::pace::Pace;
 use super::watch::Watch;
 use crate::handoff::{ToAgent, send_to_agent};
 use crate::{debug, error, warn};
@@ -26,6 +27,8 @@ pub struct Service {
     pub crew: Arc<Crew>,
     /// Looks after those that have threads.
     pub watch: Arc<Watch<Connection>>,
+    /// Which operations are usually brief.
+    pub pace: Pace,
     /// Those that have none.
     pub lot: Lot<Connection>,
     /// Those that have not ended.
@@ -54,6 +57,7 @@ impl Service {
             settings,
             crew: Arc::default(),
             watch: Watch::start().context("cannot start a thread")?,
+            pace: Pace::default(),
             lot: Lot::new().context("cannot make an epoll")?,
             connections: Mutex::default(),
             ended: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
