@@ -1,6 +1,7 @@
 //! `vaccel`: classify pictures, run models and call functions, here or through an agent.
 
 mod agent;
+mod bench;
 mod certs;
 mod connect;
 mod exec;
@@ -49,6 +50,8 @@ fn dispatch(options: &Options) -> anyhow::Result<()> {
         Command::Run(run) => run::run(options, run),
         Command::Sgemm(sgemm) => sgemm::run(options, sgemm),
         Command::Exec(exec) => exec::run(options, exec),
+        Command::Bench(bench) => bench::run(options, bench),
+        Command::BenchClient(client) => bench::client(options, client),
         Command::Info(info) => info::run(options, info),
         Command::Agent(agent) => agent::run(agent),
         Command::Certs(certs) => certs::run(certs),

@@ -59,6 +59,11 @@ pub(crate) enum Command {
     Sgemm(Sgemm),
     /// Call a function of a shared library.
     Exec(Exec),
+    /// Measure latency, throughput and scaling of this way to an accelerator.
+    Bench(Bench),
+    /// One of the clients of `bench`.
+    #[command(hide = true)]
+    BenchClient(BenchClient),
     /// Show version, plugins, operations and devices, and what is missing.
     Info(Info),
     /// Run an agent; the same as vaccel-agent.
@@ -208,6 +213,85 @@ pub(crate) struct Exec {
     pub(crate) upload: bool,
 }
 
+/// Latency is that of the empty operation. Throughput is that of tensors to a model that does
+/// nothing, where the agent has the plugin `noop`, else that of resources, which any agent takes.
+/// Scaling is that of the empty operation from several processes at once.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    vaccel bench\n  \
+    vaccel --remote unix:///run/vaccel/agent.sock bench --plot agent.png\n  \
+    vaccel --remote tcp://127.0.0.1:65500 bench --json --time 0.2 --clients 1,4 --sizes 4K,1M\n  \
+    VACCEL_RPC_MODE=latency vaccel -r vsock://2:2048 bench")]
+pub(crate) struct Bench {
+    /// Seconds that each figure is measured for, after a tenth of it to warm up.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) time: std::time::Duration,
+
+    /// Bytes a call, with K, M or G; separated by commas.
+    #[arg(
+        long,
+        value_name = "BYTES,...",
+        value_delimiter = ',',
+        default_value = "1K,16K,256K,1M,4M,16M,64M",
+        value_parser = size
+    )]
+    pub(crate) sizes: Vec<usize>,
+
+    /// Numbers of client processes; separated by commas.
+    #[arg(
+        long,
+        value_name = "N,...",
+        value_delimiter = ',',
+        default_value = "1,4,16,64",
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
+    pub(crate) clients: Vec<u32>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Draw the figures to this PNG file.
+    #[arg(long, value_name = "FILE.png")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+/// Its input says when: see `bench/clients.rs`.
+#[derive(Args)]
+pub(crate) struct BenchClient {}
+
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => {
+            Ok(std::time::Duration::from_secs_f64(seconds))
+        }
+        _ => Err("write seconds from 0.01 to 3600".into()),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.char_indices().find(|(_, c)| !c.is_ascii_digit()) {
+        Some((at, _)) => text.split_at(at),
+        None => (text, ""),
+    };
+    let shift = match unit {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        _ => return Err(format!("`{unit}` is no unit; write K, M or G")),
+    };
+    let bytes = digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift));
+    match bytes {
+        // One element at least; and no more than a frame carries.
+        Some(bytes @ 4..=0x4000_0000) => Ok(bytes),
+        _ => Err("write a size from 4 to 1G".into()),
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct Info {
     /// Print one JSON object.
@@ -221,4 +305,36 @@ pub(crate) struct Agent {
     /// Options of vaccel-agent; see `vaccel agent --help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_limits() {
+        assert_eq!(size("1K"), Ok(1024));
+        assert_eq!(size("4"), Ok(4));
+        assert_eq!(size("1G"), Ok(1 << 30));
+        for wrong in [
+            "",
+            "K",
+            "3",
+            "2G",
+            "1T",
+            "-1",
+            "1.5K",
+            "99999999999999999999G",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_within_reason() {
+        assert_eq!(seconds("0.5"), Ok(std::time::Duration::from_millis(500)));
+        for wrong in ["", "0", "-1", "NaN", "inf", "1h", "1e9"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 }

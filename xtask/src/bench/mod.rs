@@ -41,9 +41,13 @@ pub(crate) struct Options {
     /// Iterations of each way in the overhead suite.
     #[arg(long, default_value_t = overhead::ITERATIONS)]
     iterations: usize,
-    /// Write performance.md and its drawing into this folder, from the overhead suite.
+    /// Write performance.md and its drawings into this folder, from the overhead suite and the
+    /// figures of the transport, which are measured too unless --transport names them.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
+    /// Figures of the transport for --write: a file of `bench transport --peers --json`.
+    #[arg(long, value_name = "FILE", requires = "write")]
+    transport: Option<PathBuf>,
     /// Report missed targets without failing.
     #[arg(long)]
     no_fail: bool,
@@ -100,11 +104,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     // It takes long: only when asked for by name.
     if options.suite == Some(Suite::Overhead) {
-        figures.extend(overhead::run(
-            &prefix,
-            options.iterations,
-            options.write.as_deref(),
-        )?);
+        let transport = match (&options.write, &options.transport) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(file)) => read(file)?,
+            (Some(_), None) => {
+                let lines = transport::run(&prefix, &[])?.into_iter().map(Line::Figure);
+                lines
+                    .chain(peers::run()?.into_iter().map(Line::Peer))
+                    .collect()
+            }
+        };
+        let page = options.write.as_deref().map(|folder| overhead::Page {
+            folder,
+            transport: &transport,
+        });
+        figures.extend(overhead::run(&prefix, options.iterations, page.as_ref())?);
     }
     let missed = figures.iter().filter(|figure| !figure.ok).count();
     let all = figures.len();
@@ -119,4 +133,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("{missed} of {all} targets missed");
     }
     Ok(())
+}
+
+fn read(file: &std::path::Path) -> Result<Vec<Line>> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} holds no figures of `bench transport`", file.display()))
 }
