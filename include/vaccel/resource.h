@@ -16,6 +16,7 @@
 #endif
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <vaccel/blob.h>
 #include <vaccel/id.h>
@@ -229,6 +230,32 @@ static inline char *vaccel_resource_type_to_str(vaccel_resource_type_t type, cha
 {
     return vaccel_enum_to_str(vaccel_resource_type_name(type), buf, size);
 }
+
+/**
+ * Told how far files and memory on their way have come.
+ *
+ * @param user   as given to vaccel_progress_set()
+ * @param name   what is on its way; only during the call
+ * @param done   bytes that were sent, or have arrived
+ * @param total  of how many; 0 when that is not known
+ */
+typedef void (*vaccel_progress_fn)(void *user, const char *name, uint64_t done, uint64_t total);
+
+/**
+ * Sets the function that calls of this thread tell of downloads and of what they send to
+ * an agent, for a progress bar.
+ *
+ * It is called on this thread, may not call the library, and comes at least
+ * once for each MiB.
+ *
+ * @param progress  the function, or NULL for none
+ * @param user      passed to it
+ * @return          VACCEL_OK
+ */
+int vaccel_progress_set(vaccel_progress_fn progress, void *user);
+
+/** For plugins: tells the function of vaccel_progress_set(), if there is one. */
+void vaccel_progress_report(const char *name, uint64_t done, uint64_t total);
 
 /** Name of a path type, for example `VACCEL_PATH_LOCAL_FILE`. Static string. */
 static inline const char *vaccel_path_type_name(vaccel_path_type_t type)

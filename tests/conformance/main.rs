@@ -164,3 +164,20 @@ fn calls_end_at_their_deadline_and_threads_beside_them_go_on() {
         );
     }
 }
+
+#[test]
+fn who_sends_a_resource_is_told_how_far_it_has_come() {
+    let ways = Ways::start();
+    let mut told = 0;
+    for way in &ways.all {
+        let answers = by(way, &["progress"]);
+        let value = answers["resource/progress"]["value"].clone();
+        // In pieces of 1 MiB. What the agent has already is not sent.
+        if value != serde_json::json!([0, "", 0, 0]) {
+            let all = serde_json::json!([5, "sent", 5_000_000, 5_000_000]);
+            assert_eq!(value, all, "{}", way.name);
+            told += 1;
+        }
+    }
+    assert!(told > 0);
+}

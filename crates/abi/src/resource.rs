@@ -60,3 +60,8 @@ pub struct vaccel_resource {
     /// The plugin's own data.
     pub plugin_priv: *mut c_void,
 }
+
+/// Told how far files and memory on their way have come: data of the program, a name, the
+/// bytes that have arrived, and of how many (0 when that is not known).
+pub type ProgressFn =
+    unsafe extern "C" fn(user: *mut libc::c_void, name: *const c_char, done: u64, total: u64);

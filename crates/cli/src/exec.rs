@@ -148,7 +148,7 @@ pub(crate) fn run(options: &Options, exec: &Exec) -> Result<()> {
     let mut write: Vec<Output<'_>> = results.iter_mut().map(Answer::as_output).collect();
     if exec.upload {
         let library = Resource::open(&exec.library, ResourceType::Library)?;
-        library.register(&session)?;
+        crate::progress::of_transfers(false, || library.register(&session))?;
         // SAFETY: the user names a function of the documented signature; it is run as asked.
         unsafe { session.exec_with_resource(&library, &exec.symbol, &read, &mut write) }?;
     } else {

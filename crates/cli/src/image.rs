@@ -6,7 +6,7 @@
 
 use crate::connect;
 use crate::options::{Image, Options};
-use crate::progress::Progress;
+use crate::progress::{Progress, of_transfers};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
@@ -105,12 +105,8 @@ fn load(session: &Session, image: &Image, task: &str) -> Result<Model> {
             "model.toml",
         )?,
     };
-    Model::load(
-        session,
-        &resource,
-        image.options.as_deref().unwrap_or_default(),
-    )
-    .with_context(|| {
+    let options = image.options.as_deref().unwrap_or_default();
+    of_transfers(image.json, || Model::load(session, &resource, options)).with_context(|| {
         image.model.as_ref().map_or_else(
             || format!("the default model for `{task}` cannot be loaded"),
             |path| format!("the model {} cannot be loaded", path.display()),

@@ -3,6 +3,7 @@
 use crate::connect;
 use crate::image::open_model;
 use crate::options::{Options, Run};
+use crate::progress::of_transfers;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::fs::File;
@@ -23,12 +24,9 @@ pub(crate) fn run(options: &Options, run: &Run) -> Result<()> {
     }
     let session = connect::session(options)?;
     let resource = open_model(&run.model)?;
-    let model = Model::load(
-        &session,
-        &resource,
-        run.options.as_deref().unwrap_or_default(),
-    )
-    .with_context(|| format!("the model {} cannot be loaded", run.model.display()))?;
+    let options = run.options.as_deref().unwrap_or_default();
+    let model = of_transfers(run.json, || Model::load(&session, &resource, options))
+        .with_context(|| format!("the model {} cannot be loaded", run.model.display()))?;
     let info = model.info()?;
     if run.info {
         return describe(&info, run.json);

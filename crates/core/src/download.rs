@@ -54,7 +54,9 @@ fn one(url: &str, folder: &Path) -> Result<PathBuf> {
         };
         Error::new(code, failure.to_string())
     };
+    let name = std::ffi::CString::new(url).unwrap_or_default();
     Fetcher::new(Limits::from_environment())
+        .on_progress(|done, total| crate::progress::report(&name, done, total.unwrap_or(0)))
         .download(url, folder)
         .map_err(failed)
 }

@@ -43,6 +43,7 @@ pub mod ordered;
 pub mod plugin;
 mod pool;
 pub mod prof;
+pub mod progress;
 pub mod ptr;
 pub mod register;
 mod registrations;

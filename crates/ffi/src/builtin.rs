@@ -14,11 +14,15 @@ unsafe extern "C" {
 
 /// Announces the transport to the runtime, and the runtime to the transport.
 pub(crate) fn install() {
-    let functions: [(&CStr, *const c_void); 4] = [
+    let functions: [(&CStr, *const c_void); 5] = [
         (c"slog_print", crate::log::slog_print as *const c_void),
         (
             c"vaccel_error_set",
             crate::error::vaccel_error_set as *const c_void,
+        ),
+        (
+            c"vaccel_progress_report",
+            crate::progress::vaccel_progress_report as *const c_void,
         ),
         (
             c"vaccel_config",

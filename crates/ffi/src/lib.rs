@@ -26,6 +26,7 @@ pub mod model;
 pub mod noop;
 pub mod plugin;
 pub mod prof;
+pub mod progress;
 pub mod resource;
 pub mod session;
 pub mod shared_buffer;

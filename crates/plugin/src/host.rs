@@ -19,6 +19,7 @@ use vaccel_abi::session::vaccel_session;
 
 type SlogPrint = unsafe extern "C" fn(SlogFlag, u8, *const libc::c_char, ...);
 type ErrorSet = unsafe extern "C" fn(*const libc::c_char);
+type ProgressReport = unsafe extern "C" fn(*const libc::c_char, u64, u64);
 type Config = unsafe extern "C" fn() -> *const vaccel_config;
 type ResourcesByType = unsafe extern "C" fn(
     *mut vaccel_session,
@@ -51,7 +52,14 @@ static SLOG_PRINT: Function = Function::new(c"slog_print");
 static ERROR_SET: Function = Function::new(c"vaccel_error_set");
 static CONFIG: Function = Function::new(c"vaccel_config");
 static RESOURCES_BY_TYPE: Function = Function::new(c"vaccel_session_resources_by_type");
-static FUNCTIONS: [&Function; 4] = [&SLOG_PRINT, &ERROR_SET, &CONFIG, &RESOURCES_BY_TYPE];
+static PROGRESS_REPORT: Function = Function::new(c"vaccel_progress_report");
+static FUNCTIONS: [&Function; 5] = [
+    &SLOG_PRINT,
+    &ERROR_SET,
+    &CONFIG,
+    &RESOURCES_BY_TYPE,
+    &PROGRESS_REPORT,
+];
 
 /// What [`provide`] was told: name and address.
 static PROVIDED: OnceLock<Vec<(&'static CStr, usize)>> = OnceLock::new();
@@ -132,6 +140,17 @@ pub fn set_error(text: &CStr) -> bool {
     // SAFETY: a C string; the host copies it.
     unsafe { f(text.as_ptr()) };
     true
+}
+
+/// Tells the program that makes the call how far something on its way has come: `done` of
+/// `total` bytes. Hosts that do not know of it are told nothing.
+pub fn report_progress(name: &CStr, done: u64, total: u64) {
+    if let Some(f) = PROGRESS_REPORT.get() {
+        // SAFETY: the host's `void vaccel_progress_report(const char *, uint64_t, uint64_t)`.
+        let f: ProgressReport = unsafe { std::mem::transmute(f) };
+        // SAFETY: a C string; the host keeps nothing of it.
+        unsafe { f(name.as_ptr(), done, total) };
+    }
 }
 
 /// Prints one line to the host's log. True when a host took it.

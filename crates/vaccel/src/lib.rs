@@ -49,6 +49,7 @@ mod kept;
 pub mod library;
 mod model;
 mod npy;
+mod progress;
 mod resource;
 #[cfg(not(feature = "static"))]
 mod search;
@@ -66,6 +67,7 @@ pub use image::{Annotated, Classification, Label};
 pub use kept::{Feed, KeptTensor};
 pub use library::Library;
 pub use model::{Model, ModelInfo, TensorInfo, describe};
+pub use progress::with_progress;
 pub use resource::{Resource, ResourceType};
 pub use session::{Session, hint};
 pub use stats::{OpStats, op_stats};

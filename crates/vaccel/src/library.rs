@@ -27,7 +27,7 @@ use vaccel_abi::plugin::{
     ResourceFn, SessionFlagsFn, SessionFn,
 };
 use vaccel_abi::prof::vaccel_prof_stats;
-use vaccel_abi::resource::vaccel_resource;
+use vaccel_abi::resource::{ProgressFn, vaccel_resource};
 use vaccel_abi::session::vaccel_session;
 
 use crate::error::{Error, Result};
@@ -150,6 +150,7 @@ functions! {
         describe: DescribeFn = "vaccel_describe";
         buffer_alloc: BufferAllocFn = "vaccel_buffer_alloc";
         buffer_free: BufferFreeFn = "vaccel_buffer_free";
+        progress_set: unsafe extern "C" fn(Option<ProgressFn>, *mut c_void) -> CResult = "vaccel_progress_set";
         tensor_keep: unsafe extern "C" fn(*mut vaccel_session, *const vaccel_tensor, *mut vaccel_tensor) -> CResult = "vaccel_tensor_keep";
         tensor_fetch: unsafe extern "C" fn(*mut vaccel_session, *const vaccel_tensor, *mut vaccel_tensor) -> CResult = "vaccel_tensor_fetch";
         tensor_release: unsafe extern "C" fn(*mut vaccel_tensor) -> CResult = "vaccel_tensor_release";

@@ -14,6 +14,7 @@ use std::path::Path;
 use vaccel_plugin::abi::arg::{ARG_BUFFER, ARG_INT64, ARG_UINT8};
 use vaccel_plugin::abi::blob::{BLOB_BUFFER, BLOB_FILE, BLOB_MAPPED, vaccel_blob};
 use vaccel_plugin::abi::resource::{PATH_LOCAL_DIR, PATH_REMOTE_FILE, vaccel_resource};
+use vaccel_plugin::host::report_progress;
 use vaccel_plugin::{Error, Result, bail, code, err};
 use vaccel_wire::control::{
     BlobHead, MAX_PIECE, RESOURCE_BEGIN, RESOURCE_COMMIT, RESOURCE_DATA, RESOURCE_DETACH,
@@ -168,6 +169,8 @@ fn pieces(session: &Session, resource: i64, blobs: &[Blob<'_>], from: &[u64]) ->
     let mut flying = VecDeque::with_capacity(IN_FLIGHT);
     let mut buffer = FrameBuffer::new();
     let mut space = Vec::new();
+    let total = blobs.iter().fold(0u64, |sum, b| sum.saturating_add(b.size));
+    let mut done = from.iter().fold(0u64, |sum, at| sum.saturating_add(*at));
     for ((index, blob), &from) in (0..).zip(blobs).zip(from) {
         let mut offset = from;
         while offset < blob.size {
@@ -189,6 +192,8 @@ fn pieces(session: &Session, resource: i64, blobs: &[Blob<'_>], from: &[u64]) ->
             let begun = connection.begin(&mut frame, session.number, None);
             flying.push_back(begun.map_err(|e| error::call(&e))?);
             offset += bytes.len() as u64;
+            done = done.saturating_add(bytes.len() as u64);
+            report_progress(&blob.name, done, total);
         }
     }
     while !flying.is_empty() {

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             "kept" => kept::cases(),
             "links-1" => kept::links(1),
             "links-9" => kept::links(9),
+            "progress" => resources::progress(),
             "large-memory" => resources::large_memory(),
             "large-file" => resources::large_file(),
             "resources" => resources::cases(),

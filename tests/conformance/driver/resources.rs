@@ -7,6 +7,26 @@ use std::fs;
 use std::path::Path;
 use vaccel::{Input, Output, Resource, ResourceType, Result, Session};
 
+/// What the library says while memory is sent; for transports only.
+pub(crate) fn progress() -> Vec<Case> {
+    vec![Case::new("resource/progress", |s| {
+        let resource = Resource::from_bytes(noise(5_000_000, 4), ResourceType::Data, "sent")?;
+        let mut said: Vec<(String, u64, u64)> = Vec::new();
+        vaccel::with_progress(
+            |name, done, total| said.push((name.to_owned(), done, total)),
+            || resource.register(s),
+        )?;
+        let grows = said.windows(2).all(|two| two[0].1 < two[1].1);
+        let last = said.last().cloned().unwrap_or_default();
+        // Nobody is told afterwards.
+        let other = Resource::from_bytes(noise(3_000_000, 5), ResourceType::Data, "other")?;
+        let count = said.len();
+        other.register(s)?;
+        expect(&(grows, said.len()), &(true, count))?;
+        Ok(json!([count, last.0, last.1, last.2]))
+    })]
+}
+
 /// The file that `LARGE_FILE` names, as the plugin sees it.
 pub(crate) fn large_file() -> Vec<Case> {
     vec![Case::new("resource/large file", |s| {
