@@ -52,13 +52,10 @@ pub struct Minmax {
     pub max: f64,
 }
 
-impl Session {
-    /// Multiplies matrices: C = alpha A B + beta C.
-    ///
-    /// # Errors
-    /// `EINVAL` when a slice is too short for the sizes or a row distance too small.
-    pub fn sgemm(&self, sizes: &Sgemm, a: &[f32], b: &[f32], c: &mut [f32]) -> Result<()> {
-        let &Sgemm {
+impl Sgemm {
+    /// m, n, k and the distances of rows as C takes them, checked against the matrices.
+    pub(crate) fn numbers(&self, a: &[f32], b: &[f32], c: &[f32]) -> Result<[i64; 6]> {
+        let &Self {
             m,
             n,
             k,
@@ -66,29 +63,42 @@ impl Session {
             ldb,
             ldc,
             ..
-        } = sizes;
+        } = self;
         check_matrix("A", m, k, lda, a.len())?;
         check_matrix("B", k, n, ldb, b.len())?;
         check_matrix("C", m, n, ldc, c.len())?;
-        let number = |value: usize| {
-            i64::try_from(value).map_err(|_| Error::invalid("a matrix is too large"))
-        };
+        let mut numbers = [0; 6];
+        for (number, value) in numbers.iter_mut().zip([m, n, k, lda, ldb, ldc]) {
+            *number =
+                i64::try_from(value).map_err(|_| Error::invalid("a matrix is too large"))?;
+        }
+        Ok(numbers)
+    }
+}
+
+impl Session {
+    /// Multiplies matrices: C = alpha A B + beta C.
+    ///
+    /// # Errors
+    /// `EINVAL` when a slice is too short for the sizes or a row distance too small.
+    pub fn sgemm(&self, sizes: &Sgemm, a: &[f32], b: &[f32], c: &mut [f32]) -> Result<()> {
+        let [m, n, k, lda, ldb, ldc] = sizes.numbers(a, b, c)?;
         // SAFETY: the session is open; the slices were checked against the sizes;
         // A and B are only read.
         let code = unsafe {
             (self.library().functions().sgemm)(
                 self.as_ptr(),
-                number(m)?,
-                number(n)?,
-                number(k)?,
+                m,
+                n,
+                k,
                 sizes.alpha,
                 a.as_ptr().cast_mut(),
-                number(lda)?,
+                lda,
                 b.as_ptr().cast_mut(),
-                number(ldb)?,
+                ldb,
                 sizes.beta,
                 c.as_mut_ptr(),
-                number(ldc)?,
+                ldc,
             )
         };
         self.library().check("sgemm", code)

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::session::Session;
 
 /// Room for the text of a classification, bytes.
-const TEXT_ROOM: usize = 4096;
+pub(crate) const TEXT_ROOM: usize = 4096;
 /// Room for the name of a picture, bytes.
-const NAME_ROOM: usize = 4096;
+pub(crate) const NAME_ROOM: usize = 4096;
 
 /// One line of a classification.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,18 @@ pub struct Annotated {
     pub picture: String,
 }
 
+impl Classification {
+    /// From the two texts of the operation.
+    pub(crate) fn new(text: &[u8], picture: &[u8]) -> Self {
+        let text = until_zero(text);
+        Self {
+            labels: labels(&text),
+            text,
+            picture: until_zero(picture),
+        }
+    }
+}
+
 impl Session {
     /// Tells what a picture (JPEG or PNG) shows.
     ///
@@ -65,12 +77,7 @@ impl Session {
             )
         };
         self.library().check("image classification", code)?;
-        let text = until_zero(&text);
-        Ok(Classification {
-            labels: labels(&text),
-            text,
-            picture: until_zero(&picture),
-        })
+        Ok(Classification::new(&text, &picture))
     }
 
     /// Finds the objects in a picture.

@@ -49,6 +49,7 @@ mod kept;
 pub mod library;
 mod model;
 mod npy;
+mod pending;
 mod progress;
 mod resource;
 #[cfg(not(feature = "static"))]
@@ -67,6 +68,7 @@ pub use image::{Annotated, Classification, Label};
 pub use kept::{Feed, KeptTensor};
 pub use library::Library;
 pub use model::{Model, ModelInfo, TensorInfo, describe};
+pub use pending::Pending;
 pub use progress::with_progress;
 pub use resource::{Resource, ResourceType};
 pub use session::{Session, hint};

@@ -15,6 +15,7 @@ use libloading::os::unix::Library as Handle;
 use vaccel_abi::CResult;
 use vaccel_abi::arg::vaccel_arg;
 use vaccel_abi::blob::vaccel_blob;
+use vaccel_abi::completion::{vaccel_async_options, vaccel_completion};
 use vaccel_abi::config::vaccel_config;
 use vaccel_abi::error;
 use vaccel_abi::model::{vaccel_model_info, vaccel_tensor};
@@ -33,6 +34,9 @@ use vaccel_abi::session::vaccel_session;
 use crate::error::{Error, Result};
 #[cfg(not(feature = "static"))]
 use crate::search;
+
+/// A function of completions.
+type CompletionFn = unsafe extern "C" fn(*mut vaccel_completion) -> CResult;
 
 macro_rules! functions {
     (
@@ -148,6 +152,17 @@ functions! {
         error_set: unsafe extern "C" fn(*const c_char) = "vaccel_error_set";
         version: unsafe extern "C" fn() -> *const c_char = "vaccel_version";
         describe: DescribeFn = "vaccel_describe";
+        completion_poll: CompletionFn = "vaccel_completion_poll";
+        completion_wait: unsafe extern "C" fn(*mut vaccel_completion, i64) -> CResult = "vaccel_completion_wait";
+        completion_cancel: CompletionFn = "vaccel_completion_cancel";
+        completion_result: CompletionFn = "vaccel_completion_result";
+        completion_free: CompletionFn = "vaccel_completion_free";
+        session_set_timeout: unsafe extern "C" fn(*mut vaccel_session, u64) -> CResult = "vaccel_session_set_timeout";
+        noop_async: unsafe extern "C" fn(*mut vaccel_session, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_noop_async";
+        sgemm_async: unsafe extern "C" fn(*mut vaccel_session, i64, i64, i64, f32, *mut f32, i64, *mut f32, i64, f32, *mut f32, i64, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_sgemm_async";
+        minmax_async: unsafe extern "C" fn(*mut vaccel_session, *const f64, c_int, c_int, c_int, *mut f64, *mut f64, *mut f64, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_minmax_async";
+        image_classification_async: unsafe extern "C" fn(*mut vaccel_session, *const c_void, *mut u8, *mut u8, size_t, size_t, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_image_classification_async";
+        model_run_async: unsafe extern "C" fn(*mut vaccel_session, *mut vaccel_resource, *const vaccel_tensor, size_t, *mut vaccel_tensor, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_model_run_async";
         buffer_alloc: BufferAllocFn = "vaccel_buffer_alloc";
         buffer_free: BufferFreeFn = "vaccel_buffer_free";
         progress_set: unsafe extern "C" fn(Option<ProgressFn>, *mut c_void) -> CResult = "vaccel_progress_set";
