@@ -10,7 +10,8 @@ use vaccel_tests::{Agent, Program, reference_plugin, stage};
 use ways::{Way, Ways};
 
 /// Groups of cases that every transport must answer alike.
-const GROUPS: [&str; 7] = [
+const GROUPS: [&str; 8] = [
+    "async",
     "compute",
     "arguments",
     "frameworks",

@@ -292,6 +292,7 @@ fn every_program_says_what_the_noop_plugin_answered_here_and_remotely() {
     for (program, args, text) in [
         ("noop", vec!["2"], "noop: 2 calls"),
         ("noop_generic", vec!["2"], "noop: 2 calls"),
+        ("async", vec!["500"], "async: 500 calls"),
         ("mbench", vec!["1"], "worked 0.000 ms"),
         ("model", vec![picture], "format noop, backend noop"),
         ("tf", vec![picture, "x", "y", "2x3"], "VACCEL_TF_FLOAT, 2"),

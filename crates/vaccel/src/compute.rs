@@ -69,8 +69,7 @@ impl Sgemm {
         check_matrix("C", m, n, ldc, c.len())?;
         let mut numbers = [0; 6];
         for (number, value) in numbers.iter_mut().zip([m, n, k, lda, ldb, ldc]) {
-            *number =
-                i64::try_from(value).map_err(|_| Error::invalid("a matrix is too large"))?;
+            *number = i64::try_from(value).map_err(|_| Error::invalid("a matrix is too large"))?;
         }
         Ok(numbers)
     }

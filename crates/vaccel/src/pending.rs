@@ -129,10 +129,7 @@ impl<T> Pending<T> {
     /// `EBUSY` when it runs in this process and cannot be stopped.
     pub fn cancel(&self) -> Result<()> {
         let library = self.session.library();
-        library.check(
-            self.what,
-            self.ask(library.functions().completion_cancel),
-        )
+        library.check(self.what, self.ask(library.functions().completion_cancel))
     }
 
     /// Waits for the result.
@@ -158,7 +155,10 @@ impl<T> Pending<T> {
 
     fn wait_for(&self, time: Option<Duration>) -> Result<()> {
         let library = self.session.library();
-        let wait = library.extension(library.functions().completion_wait, "vaccel_completion_wait")?;
+        let wait = library.extension(
+            library.functions().completion_wait,
+            "vaccel_completion_wait",
+        )?;
         let milliseconds = time.map_or(-1, |time| {
             i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
         });
@@ -170,10 +170,7 @@ impl<T> Pending<T> {
     /// The result of a call that is over.
     fn take(&mut self) -> Result<T> {
         let library = self.session.library();
-        library.check(
-            self.what,
-            self.ask(library.functions().completion_result),
-        )?;
+        library.check(self.what, self.ask(library.functions().completion_result))?;
         match self.finish.take() {
             Some(finish) => finish(),
             None => Err(Error::invalid("the result of the call was taken already")),
@@ -237,9 +234,12 @@ impl Session {
         let noop = library.extension(library.functions().noop_async, "vaccel_noop_async")?;
         // SAFETY: there is nothing that it works on; the session lives with the call.
         unsafe {
-            start(self, "noop", || Ok(()), |options, out| {
-                noop(self.as_ptr(), options, out)
-            })
+            start(
+                self,
+                "noop",
+                || Ok(()),
+                |options, out| noop(self.as_ptr(), options, out),
+            )
         }
     }
 
@@ -267,7 +267,19 @@ impl Session {
         unsafe {
             start(self, "sgemm", finish, |options, out| {
                 sgemm(
-                    self.as_ptr(), m, n, k, alpha, at_a, lda, at_b, ldb, beta, at_c, ldc, options,
+                    self.as_ptr(),
+                    m,
+                    n,
+                    k,
+                    alpha,
+                    at_a,
+                    lda,
+                    at_b,
+                    ldb,
+                    beta,
+                    at_c,
+                    ldc,
+                    options,
                     out,
                 )
             })
@@ -298,7 +310,18 @@ impl Session {
         unsafe {
             start(self, "minmax", finish, |options, out| {
                 let max = at.add(1);
-                minmax(self.as_ptr(), from, count, low, high, to, at, max, options, out)
+                minmax(
+                    self.as_ptr(),
+                    from,
+                    count,
+                    low,
+                    high,
+                    to,
+                    at,
+                    max,
+                    options,
+                    out,
+                )
             })
         }
     }
@@ -328,8 +351,15 @@ impl Session {
         unsafe {
             start(self, "image classification", finish, |options, out| {
                 classify(
-                    self.as_ptr(), from.cast(), at_text, at_name, len, TEXT_ROOM, NAME_ROOM,
-                    options, out,
+                    self.as_ptr(),
+                    from.cast(),
+                    at_text,
+                    at_name,
+                    len,
+                    TEXT_ROOM,
+                    NAME_ROOM,
+                    options,
+                    out,
                 )
             })
         }

@@ -12,6 +12,7 @@ mod frameworks;
 mod kept;
 mod limits;
 mod models;
+mod pending;
 mod profile;
 mod resources;
 mod sessions;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             "resources" => resources::cases(),
             "sessions" => sessions::cases(),
             "many-sessions" => sessions::many(),
+            "async" => pending::cases(),
             "profile" => profile::cases(),
             "huge" => limits::huge(),
             "deadline" => limits::deadline(),

@@ -147,14 +147,24 @@ impl Connection {
     /// Ends those whose time is over.
     fn expire(&self) {
         let now = Instant::now();
-        while let Some(request) = self.lock().late(now) {
+        loop {
+            // The lock is let go before the request is ended.
+            let late = self.lock().late(now);
+            let Some(request) = late else {
+                return;
+            };
             self.end(request, |entry| self.timed_out(entry.timeout));
         }
     }
 
     /// The connection is dead: so are all that were submitted.
     pub(super) fn end_all(&self, reason: &Arc<str>) {
-        while let Some(request) = self.lock().any_submitted() {
+        loop {
+            // As in `expire`.
+            let next = self.lock().any_submitted();
+            let Some(request) = next else {
+                break;
+            };
             if let Some(entry) = self.take_back(request) {
                 let lost = CallError::Lost(Arc::clone(&self.address), Arc::clone(reason));
                 entry.sink.finish(Err(lost));
