@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use vaccel_compat::{Failure, Header, Kind, encode_frame};
 use vaccel_wire::{HELLO_LEN, MAX_EXTRA, Welcome};
 
 /// Clients that are told at the same time; further ones are hung up on.
@@ -40,21 +41,35 @@ fn tell(connection: &OwnedFd, status: i32, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     let mut bytes = vec![0; HELLO_LEN + MAX_EXTRA];
     // The first bytes of HELLO are enough to know that somebody waits.
-    if read_some(connection, &mut bytes, deadline).is_none() {
+    let Some(length) = read_some(connection, &mut bytes, deadline) else {
         return;
-    }
-    let mut welcome = Vec::new();
-    Welcome::refusal(status, text).encode(&mut welcome);
+    };
+    let answer = answer(&bytes[..length], status, text);
     // A new connection has room for it; where not, nobody reads.
     let _ = send(
         connection,
-        &welcome,
+        &answer,
         SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
     );
     let _ = shutdown(connection, Shutdown::Write);
     // What is left unread when a TCP connection is closed becomes a reset, which
     // could overtake the answer.
     while read_some(connection, &mut bytes, deadline).is_some() {}
+}
+
+/// What a client that begins like this understands.
+fn answer(first: &[u8], status: i32, text: &str) -> Vec<u8> {
+    let header = first
+        .first_chunk()
+        .and_then(|head| Header::decode(*head).ok());
+    if let (Some(header), Some(..=0x40)) = (header, first.first()) {
+        // A client of the C implementation, and its first call.
+        let response = Failure::ffi(status.unsigned_abs(), text).into_response();
+        return encode_frame(Kind::Response, header.stream, 0, &response).unwrap_or_default();
+    }
+    let mut welcome = Vec::new();
+    Welcome::refusal(status, text).encode(&mut welcome);
+    welcome
 }
 
 fn read_some(connection: &OwnedFd, bytes: &mut [u8], deadline: Instant) -> Option<usize> {
@@ -89,5 +104,21 @@ mod tests {
             panic!("no WELCOME: {answer:?}");
         };
         assert_eq!((welcome.status, welcome.text), (121, "no worker starts"));
+    }
+
+    #[test]
+    fn a_refused_client_of_the_c_implementation_reads_why_too() {
+        use vaccel_compat::{FrameDecoder, Request, Response, decode};
+        let (mut client, server) = UnixStream::pair().unwrap();
+        refuse(server.into(), 87, "256 connections already".into());
+        let call = encode_frame(Kind::Request, 1, 0, &Request::default()).unwrap();
+        client.write_all(&call).unwrap();
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).unwrap();
+        let frame = FrameDecoder::default().take(&mut &bytes[..]);
+        let response: Response = decode(frame.unwrap().unwrap().body).unwrap();
+        let failure = Failure::from_status(&response.status.unwrap()).unwrap();
+        assert_eq!(failure.error.ffi_error, Some(87));
+        assert_eq!(failure.message, "256 connections already");
     }
 }

@@ -33,6 +33,12 @@ pub enum CompatError {
         /// The most fields of a message.
         limit: usize,
     },
+    /// A tensor has more dimensions than are taken.
+    #[error("a tensor has more than {limit} dimensions")]
+    Rank {
+        /// The most dimensions of a tensor.
+        limit: usize,
+    },
     /// A body is not the protobuf message it should be.
     #[error("the message cannot be read: {0}")]
     Message(String),

@@ -1,6 +1,7 @@
 //! Errors as clients of the C implementation read them.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 use crate::{Any, Response, Status};
 
@@ -21,9 +22,13 @@ pub enum Code {
     /// The request is larger than is taken.
     ResourceExhausted = 8,
     /// There is no such service or method.
+    NotFound = 5,
+    /// The same, from newer servers.
     Unimplemented = 12,
     /// The call failed; the details say how.
     Internal = 13,
+    /// The server does not serve now.
+    Unavailable = 14,
 }
 
 /// What kind of error a [`ProtoError`] is.
@@ -112,7 +117,7 @@ impl Failure {
     pub fn into_response(self) -> Response {
         let details = vec![Any {
             type_url: PROTO_ERROR.to_owned(),
-            value: self.error.encode_to_vec(),
+            value: self.error.encode_to_vec().into(),
         }];
         Response {
             status: Some(Status {
@@ -120,7 +125,7 @@ impl Failure {
                 message: self.message,
                 details,
             }),
-            payload: Vec::new(),
+            payload: Bytes::new(),
         }
     }
 
@@ -130,7 +135,7 @@ impl Failure {
         let detail = status.details.iter().find(|d| d.type_url == PROTO_ERROR)?;
         Some(Self {
             message: status.message.clone(),
-            error: crate::decode(&detail.value).ok()?,
+            error: crate::decode(detail.value.clone()).ok()?,
         })
     }
 }
@@ -145,7 +150,7 @@ mod tests {
         let status = Failure::ffi(22, "no").into_response().status.unwrap();
         assert_eq!(status.code, 13);
         // The kind is 0 and takes no bytes.
-        assert_eq!(status.details[0].value, [0x10, 22]);
+        assert_eq!(&status.details[0].value[..], [0x10, 22]);
         let failure = Failure::of_kind(ErrorKind::EmptyValue, "no");
         assert_eq!(failure.error.encode_to_vec(), [8, 5]);
     }
@@ -164,7 +169,7 @@ mod tests {
             },
         };
         let bytes = failure.clone().into_response().encode_to_vec();
-        let response: Response = crate::decode(&bytes).unwrap();
+        let response: Response = crate::decode(bytes).unwrap();
         let got = Failure::from_status(&response.status.unwrap());
         assert_eq!(got, Some(failure));
     }
@@ -172,7 +177,7 @@ mod tests {
     #[test]
     fn a_status_without_a_readable_error_is_none() {
         let mut status = Failure::ffi(22, "no").into_response().status.unwrap();
-        status.details[0].value = vec![0xff];
+        status.details[0].value = vec![0xff].into();
         assert_eq!(Failure::from_status(&status), None);
         status.details.clear();
         assert_eq!(Failure::from_status(&status), None);

@@ -1,6 +1,7 @@
 //! Frames: ten bytes of header, big-endian, then the body.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 use crate::CompatError;
 
@@ -83,7 +84,7 @@ pub struct Frame {
     /// Its header.
     pub header: Header,
     /// Its body, as many bytes as the header says.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// Checks the stream id of a request against the greatest one before it.
@@ -169,6 +170,14 @@ impl FrameDecoder {
         self.head_len > 0
     }
 
+    /// The header of the frame that has begun, also of one that was refused; `None`
+    /// before all of it is there.
+    #[must_use]
+    pub fn header(&self) -> Option<Header> {
+        let whole = self.head_len == HEADER_LEN;
+        whole.then(|| Header::decode(self.head).ok()).flatten()
+    }
+
     /// Takes bytes from the front of `bytes` up to the end of a frame.
     ///
     /// `None` when all were taken and the frame needs more.
@@ -216,7 +225,7 @@ impl FrameDecoder {
         self.header = None;
         Ok(Some(Frame {
             header,
-            body: std::mem::take(&mut self.body),
+            body: std::mem::take(&mut self.body).into(),
         }))
     }
 }
@@ -259,7 +268,7 @@ mod tests {
             for frame in frames {
                 assert_eq!(frame.header.stream, 0x103);
                 assert_eq!(frame.header.kind, Kind::Request);
-                assert_eq!(frame.body, [8, 7]);
+                assert_eq!(&frame.body[..], [8, 7]);
             }
         }
     }

@@ -22,7 +22,7 @@
 //! let mut decoder = FrameDecoder::default();
 //! let mut rest = &bytes[..];
 //! let frame = decoder.take(&mut rest)?.expect("all of the frame was there");
-//! assert_eq!(decode::<Request>(&frame.body)?, request);
+//! assert_eq!(decode::<Request>(frame.body)?, request);
 //! # Ok::<(), vaccel_compat::CompatError>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -43,4 +43,8 @@ pub use frame::{
     HEADER_LEN, Header, Kind, check_new_stream, encode_frame,
 };
 pub use method::{ASYNC_SERVICE, Method, SYNC_SERVICE, Service};
-pub use rpc::{Any, KeyValue, MAX_FIELDS, Request, Response, Status, decode};
+pub use prost::Message;
+pub use prost::bytes::Bytes;
+pub use rpc::{
+    Any, KeyValue, MAX_FIELDS, MAX_RANK, Request, Response, Status, decode, decode_with_tensors,
+};

@@ -4,6 +4,7 @@
 
 use crate::FrameworkStatus;
 use prost::Message;
+use prost::bytes::Bytes;
 use std::collections::HashMap;
 
 /// Nothing.
@@ -79,8 +80,8 @@ pub struct Blob {
     #[prost(string, tag = "2")]
     pub name: String,
     /// Its bytes.
-    #[prost(bytes = "vec", tag = "3")]
-    pub data: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data: Bytes,
     /// How many bytes it has.
     #[prost(uint32, tag = "4")]
     pub size: u32,
@@ -148,16 +149,16 @@ pub struct ImageClassificationRequest {
     #[prost(int64, tag = "1")]
     pub session_id: i64,
     /// The picture, encoded.
-    #[prost(bytes = "vec", tag = "2")]
-    pub image: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub image: Bytes,
 }
 
 /// What the picture shows.
 #[derive(Clone, PartialEq, Message)]
 pub struct ImageClassificationResponse {
     /// The classes, as a text.
-    #[prost(bytes = "vec", tag = "1")]
-    pub tags: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub tags: Bytes,
 }
 
 /// Loads or unloads a model of any framework.
@@ -175,8 +176,8 @@ pub struct ModelRequest {
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorflowModelLoadResponse {
     /// Its graph, encoded.
-    #[prost(bytes = "vec", tag = "1")]
-    pub graph_def: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub graph_def: Bytes,
     /// How it ended.
     #[prost(message, optional, tag = "2")]
     pub status: Option<FrameworkStatus>,
@@ -205,8 +206,8 @@ pub struct Node {
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
     /// The elements, row by row.
-    #[prost(bytes = "vec", tag = "1")]
-    pub data: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: Bytes,
     /// The shape.
     #[prost(int64, repeated, tag = "2")]
     pub dims: Vec<i64>,
@@ -219,8 +220,8 @@ pub struct Tensor {
 #[derive(Clone, PartialEq, Message)]
 pub struct TfliteTensor {
     /// The elements, row by row.
-    #[prost(bytes = "vec", tag = "1")]
-    pub data: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: Bytes,
     /// The shape.
     #[prost(int32, repeated, tag = "2")]
     pub dims: Vec<i32>,
@@ -239,8 +240,8 @@ pub struct TensorflowModelRunRequest {
     #[prost(int64, tag = "2")]
     pub model_id: i64,
     /// Options of the framework, encoded.
-    #[prost(bytes = "vec", optional, tag = "3")]
-    pub run_options: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub run_options: Option<Bytes>,
     /// Where tensors go in.
     #[prost(message, repeated, tag = "4")]
     pub in_nodes: Vec<Node>,
@@ -301,8 +302,8 @@ pub struct TorchModelRunRequest {
     #[prost(int64, tag = "2")]
     pub model_id: i64,
     /// Options of the framework, encoded.
-    #[prost(bytes = "vec", optional, tag = "3")]
-    pub run_options: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub run_options: Option<Bytes>,
     /// The inputs.
     #[prost(message, repeated, tag = "4")]
     pub in_tensors: Vec<Tensor>,
@@ -323,8 +324,8 @@ pub struct TorchModelRunResponse {
 #[derive(Clone, PartialEq, Message)]
 pub struct Arg {
     /// Its bytes, or those of a part of it.
-    #[prost(bytes = "vec", tag = "1")]
-    pub buf: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub buf: Bytes,
     /// How many bytes it has.
     #[prost(uint32, tag = "2")]
     pub size: u32,
@@ -419,7 +420,7 @@ mod tests {
     #[test]
     fn an_argument_has_the_bytes_of_the_protocol() {
         let arg = Arg {
-            buf: vec![17],
+            buf: vec![17].into(),
             size: 1,
             arg_type: 3,
             custom_type_id: 4,
@@ -428,13 +429,13 @@ mod tests {
         };
         let bytes = b"\x0a\x01\x11\x10\x01\x18\x03\x20\x04\x28\x02\x30\x01";
         assert_eq!(arg.encode_to_vec(), bytes);
-        assert_eq!(decode::<Arg>(bytes).unwrap(), arg);
+        assert_eq!(decode::<Arg>(&bytes[..]).unwrap(), arg);
     }
 
     #[test]
     fn a_status_of_a_framework_begins_at_field_three() {
         let bytes = b"\x18\x05\x22\x02no";
-        let status: FrameworkStatus = decode(bytes).unwrap();
+        let status: FrameworkStatus = decode(&bytes[..]).unwrap();
         assert_eq!((status.code, status.message.as_str()), (5, "no"));
         assert_eq!(status.encode_to_vec(), bytes);
     }
@@ -442,14 +443,14 @@ mod tests {
     #[test]
     fn a_shape_is_packed_and_is_read_either_way() {
         let tensor = Tensor {
-            data: vec![9],
+            data: vec![9].into(),
             dims: vec![1, -1],
             r#type: 1,
         };
         let packed = b"\x0a\x01\x09\x12\x0b\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x18\x01";
         assert_eq!(tensor.encode_to_vec(), packed);
         let apart = b"\x10\x01\x10\x02";
-        assert_eq!(decode::<Tensor>(apart).unwrap().dims, [1, 2]);
+        assert_eq!(decode::<Tensor>(&apart[..]).unwrap().dims, [1, 2]);
     }
 
     #[test]
@@ -459,7 +460,7 @@ mod tests {
             blobs: vec![Blob {
                 kind: BlobKind::Mapped as i32,
                 name: "n".into(),
-                data: vec![1],
+                data: vec![1].into(),
                 size: 1,
             }],
             resource_type: ResourceKind::Model as i32,
@@ -468,13 +469,16 @@ mod tests {
         };
         let bytes = b"\x0a\x01p\x12\x0a\x08\x02\x12\x01n\x1a\x01\x01\x20\x01\x18\x02\x28\x03";
         assert_eq!(request.encode_to_vec(), bytes);
-        assert_eq!(decode::<RegisterResourceRequest>(bytes).unwrap(), request);
+        assert_eq!(
+            decode::<RegisterResourceRequest>(&bytes[..]).unwrap(),
+            request
+        );
     }
 
     #[test]
     fn times_come_by_the_name_of_their_region() {
         let bytes = b"\x0a\x10\x0a\x01c\x12\x0b\x0a\x01r\x12\x06\x0a\x04\x08\x07\x10\x09";
-        let response: GetProfilerResponse = decode(bytes).unwrap();
+        let response: GetProfilerResponse = decode(&bytes[..]).unwrap();
         let profiler = response.profiler.clone().unwrap();
         assert_eq!(profiler.component_name, "c");
         assert_eq!(
@@ -486,9 +490,9 @@ mod tests {
 
     #[test]
     fn options_that_are_empty_differ_from_none() {
-        let none: TorchModelRunRequest = decode(b"").unwrap();
-        let empty: TorchModelRunRequest = decode(b"\x1a\x00").unwrap();
+        let none: TorchModelRunRequest = decode(&b""[..]).unwrap();
+        let empty: TorchModelRunRequest = decode(&b"\x1a\x00"[..]).unwrap();
         assert_eq!(none.run_options, None);
-        assert_eq!(empty.run_options, Some(Vec::new()));
+        assert_eq!(empty.run_options, Some(Bytes::new()));
     }
 }

@@ -1,7 +1,8 @@
 //! The bodies of frames.
 
 use prost::Message;
-use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::bytes::Bytes;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::CompatError;
 
@@ -10,6 +11,12 @@ use crate::CompatError;
 /// An empty element takes two bytes to send and a hundred to hold; the limit
 /// keeps that from adding up.
 pub const MAX_FIELDS: usize = 1 << 16;
+
+/// The most dimensions of a tensor.
+pub const MAX_RANK: usize = 8;
+
+/// Field of a tensor's dimensions, in messages of all frameworks.
+const TENSOR_DIMS: u32 = 2;
 
 /// A call.
 #[derive(Clone, PartialEq, Message)]
@@ -21,8 +28,8 @@ pub struct Request {
     #[prost(string, tag = "2")]
     pub method: String,
     /// What the method takes, encoded.
-    #[prost(bytes = "vec", tag = "3")]
-    pub payload: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: Bytes,
     /// Nanoseconds that the call may take; 0 for no limit.
     #[prost(int64, tag = "4")]
     pub timeout_nano: i64,
@@ -49,8 +56,8 @@ pub struct Response {
     #[prost(message, optional, tag = "1")]
     pub status: Option<Status>,
     /// What the method gives, encoded.
-    #[prost(bytes = "vec", tag = "2")]
-    pub payload: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: Bytes,
 }
 
 /// How a call ended.
@@ -74,27 +81,81 @@ pub struct Any {
     #[prost(string, tag = "1")]
     pub type_url: String,
     /// The message, encoded.
-    #[prost(bytes = "vec", tag = "2")]
-    pub value: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
 }
 
-/// Reads a message.
+/// Reads a message; its bytes are shared, not copied.
 ///
 /// # Errors
 /// [`CompatError::Fields`] for more than [`MAX_FIELDS`] fields;
 /// [`CompatError::Message`] for bytes that are not such a message.
-pub fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, CompatError> {
-    let mut rest = bytes;
+pub fn decode<M: Message + Default>(bytes: impl Into<Bytes>) -> Result<M, CompatError> {
+    let bytes = bytes.into();
     let mut fields = 0;
+    for_each_field(&bytes, &mut fields, |_, _| Ok(()))?;
+    Ok(M::decode(bytes)?)
+}
+
+/// As [`decode`], for messages that have tensors in their field `tensors`.
+///
+/// A shape takes a byte for a dimension and eight to hold it; so its length is
+/// checked before it is read.
+///
+/// # Errors
+/// As [`decode`], also for fields of tensors; [`CompatError::Rank`] for more than
+/// [`MAX_RANK`] dimensions.
+pub fn decode_with_tensors<M: Message + Default>(
+    bytes: impl Into<Bytes>,
+    tensors: u32,
+) -> Result<M, CompatError> {
+    let bytes = bytes.into();
+    let mut all = 0;
+    let mut inner = 0;
+    for_each_field(&bytes, &mut all, |tag, tensor| {
+        let Some(tensor) = tensor.filter(|_| tag == tensors) else {
+            return Ok(());
+        };
+        let mut dims = 0;
+        for_each_field(tensor, &mut inner, |tag, packed| {
+            if tag == TENSOR_DIMS {
+                // Each number ends with a byte below 128.
+                dims += packed.map_or(1, |p| p.iter().filter(|&&b| b < 0x80).count());
+            }
+            if dims > MAX_RANK {
+                return Err(CompatError::Rank { limit: MAX_RANK });
+            }
+            Ok(())
+        })
+    })?;
+    Ok(M::decode(bytes)?)
+}
+
+/// Walks over the fields of a message: tag, and bytes of what has a length.
+fn for_each_field(
+    bytes: &[u8],
+    fields: &mut usize,
+    mut look: impl FnMut(u32, Option<&[u8]>) -> Result<(), CompatError>,
+) -> Result<(), CompatError> {
+    let mut rest = bytes;
     while !rest.is_empty() {
-        fields += 1;
-        if fields > MAX_FIELDS {
+        *fields += 1;
+        if *fields > MAX_FIELDS {
             return Err(CompatError::Fields { limit: MAX_FIELDS });
         }
         let (tag, wire_type) = decode_key(&mut rest)?;
+        let mut inner = rest;
         skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
+        if wire_type == WireType::LengthDelimited {
+            // It has just been skipped, so that it is there.
+            let len = decode_varint(&mut inner)?;
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            look(tag, inner.get(..len))?;
+        } else {
+            look(tag, None)?;
+        }
     }
-    Ok(M::decode(bytes)?)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -108,20 +169,23 @@ mod tests {
         let request = Request {
             service: "s".into(),
             method: "m".into(),
-            payload: vec![8, 7],
+            payload: vec![8, 7].into(),
             timeout_nano: 300,
             metadata: Vec::new(),
         };
         let bytes = b"\x0a\x01s\x12\x01m\x1a\x02\x08\x07\x20\xac\x02";
         assert_eq!(request.encode_to_vec(), bytes);
-        assert_eq!(decode::<Request>(bytes).unwrap(), request);
+        assert_eq!(decode::<Request>(&bytes[..]).unwrap(), request);
     }
 
     #[test]
     fn what_is_cut_short_or_of_the_wrong_type_is_an_error() {
         let bytes = b"\x0a\x01s\x12\x01m\x1a\x02\x08\x07";
         for len in [1, 2, 4, 5, 7, 8, 9] {
-            assert!(decode::<Request>(&bytes[..len]).is_err(), "{len} bytes");
+            assert!(
+                decode::<Request>(bytes[..len].to_vec()).is_err(),
+                "{len} bytes"
+            );
         }
         // A number where the service's name should be, an end of a group without
         // a beginning, a text that is not UTF-8, a length beyond the end.
@@ -131,13 +195,13 @@ mod tests {
             b"\x0a\x01\xff",
             b"\x1a\xff\xff\xff\xff\x0f",
         ] {
-            assert!(decode::<Request>(bytes).is_err(), "{bytes:?}");
+            assert!(decode::<Request>(&bytes[..]).is_err(), "{bytes:?}");
         }
     }
 
     #[test]
     fn groups_within_groups_do_not_overflow_the_stack() {
-        assert!(decode::<Request>(&[0x3b; 1 << 20]).is_err());
+        assert!(decode::<Request>(vec![0x3b; 1 << 20]).is_err());
     }
 
     #[test]
@@ -146,10 +210,30 @@ mod tests {
             read_args: vec![Arg::default(); MAX_FIELDS],
             ..GenopRequest::default()
         };
-        assert!(decode::<GenopRequest>(&request.encode_to_vec()).is_ok());
+        assert!(decode::<GenopRequest>(request.encode_to_vec()).is_ok());
         request.read_args.push(Arg::default());
-        let error = decode::<GenopRequest>(&request.encode_to_vec()).unwrap_err();
+        let error = decode::<GenopRequest>(request.encode_to_vec()).unwrap_err();
         assert_eq!(error, CompatError::Fields { limit: MAX_FIELDS });
+    }
+
+    #[test]
+    fn a_shape_with_too_many_dimensions_is_refused_unread() {
+        use crate::message::{Tensor, TorchModelRunRequest};
+        let request = |dims: Vec<i64>| TorchModelRunRequest {
+            in_tensors: vec![Tensor {
+                dims,
+                ..Tensor::default()
+            }],
+            ..TorchModelRunRequest::default()
+        };
+        let decode = |bytes: Vec<u8>| decode_with_tensors::<TorchModelRunRequest>(bytes, 4);
+        assert!(decode(request(vec![-1; MAX_RANK]).encode_to_vec()).is_ok());
+        let error = decode(request(vec![1; MAX_RANK + 1]).encode_to_vec()).unwrap_err();
+        assert_eq!(error, CompatError::Rank { limit: MAX_RANK });
+        // The same with each number in a field of its own.
+        let apart = [&[0x22, 18][..], &[0x10, 1].repeat(9)].concat();
+        assert_eq!(decode(apart), Err(CompatError::Rank { limit: MAX_RANK }));
+        assert!(decode(vec![0x22, 2, 0x10]).is_err());
     }
 
     #[test]
@@ -164,8 +248,8 @@ mod tests {
                 state ^= state << 17;
                 *byte = state.to_le_bytes()[0] & 0x3f;
             }
-            read += u32::from(decode::<GenopRequest>(&bytes).is_ok());
-            read += u32::from(decode::<Response>(&bytes).is_ok());
+            read += u32::from(decode::<GenopRequest>(bytes.to_vec()).is_ok());
+            read += u32::from(decode::<Response>(bytes.to_vec()).is_ok());
         }
         assert!(read < 40_000, "random bytes are seldom messages");
     }

@@ -6,6 +6,7 @@
 //!
 //! * `settings`: what the environment says.
 //! * `link`: the connection, and what lives on it.
+//! * `compatible`: agents of the C implementation.
 //! * `held`: what a session has at the agent, and how it gets it back; `retry`: calls
 //!   that are made again.
 //! * `session`, `resource`, `upload`: what the library tells a transport.
@@ -17,6 +18,7 @@
 mod buffer;
 mod call;
 mod changes;
+mod compatible;
 mod content;
 mod describe;
 mod error;

@@ -1,5 +1,6 @@
 //! The connection of the process, and what lives on it.
 
+use crate::compatible::{self, Gateway};
 use crate::error;
 use crate::settings::{Settings, program};
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) connection: Connection,
+    /// What is between it and an agent that speaks ttrpc. Goes after it.
+    gateway: Option<Gateway>,
     /// When it was last used, in milliseconds of a coarse clock.
     used: AtomicU64,
     resources: Mutex<HashMap<i64, Arc<Remote>>>,
@@ -47,9 +50,10 @@ pub(crate) struct Remote {
 }
 
 impl Link {
-    fn new(connection: Connection) -> Self {
+    fn new(connection: Connection, gateway: Option<Gateway>) -> Self {
         Self {
             connection,
+            gateway,
             used: AtomicU64::new(coarse_millis()),
             resources: Mutex::default(),
             tensors: Mutex::default(),
@@ -167,6 +171,8 @@ struct Slot {
     link: Option<Arc<Link>>,
     /// There was a connection before.
     connected: bool,
+    /// The agent has been found to speak ttrpc only.
+    compatible: bool,
     failed: Option<(Instant, vaccel_plugin::Error)>,
 }
 
@@ -201,6 +207,9 @@ pub(crate) fn stop() {
     }
     if let Some(link) = &lock(&state.slot).link {
         link.connection.close();
+        if let Some(gateway) = &link.gateway {
+            gateway.end();
+        }
     }
     let attendants = std::mem::take(&mut *lock(&state.attendants));
     for (link, thread) in attendants {
@@ -298,9 +307,12 @@ pub(crate) fn get() -> Result<Arc<Link>> {
         let mut options = settings.options.clone();
         options.client = Some(program());
         options.connect_timeout = left.max(Duration::from_millis(1));
-        let error = match Connection::connect(&settings.address, &options) {
-            Ok(connection) => {
-                let link = Arc::new(Link::new(connection));
+        let protocol = settings.protocol;
+        let connected =
+            compatible::connect(&settings.address, &options, protocol, &mut slot.compatible);
+        let error = match connected {
+            Ok((connection, gateway)) => {
+                let link = Arc::new(Link::new(connection, gateway));
                 slot.link = Some(Arc::clone(&link));
                 slot.connected = true;
                 slot.failed = None;

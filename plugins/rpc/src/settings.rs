@@ -11,11 +11,16 @@ use vaccel_transport::{Address, Options};
 const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
 
 /// Name and meaning of each variable, for `describe` and the README.
-pub(crate) const VARIABLES: [(&str, &str); 14] = [
+pub(crate) const VARIABLES: [(&str, &str); 15] = [
     (
         "VACCEL_RPC_ADDRESS",
         "where the agent is: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or \
          vsock://CID:PORT; tcp://127.0.0.1:65500 unless set",
+    ),
+    (
+        "VACCEL_RPC_PROTOCOL",
+        "native, ttrpc for agents of the C implementation, or auto, which tries ttrpc where \
+         the native protocol is not understood; auto unless set",
     ),
     (
         "VACCEL_RPC_TIMEOUT",
@@ -76,6 +81,18 @@ pub(crate) struct Settings {
     pub(crate) address: Address,
     pub(crate) options: Options,
     pub(crate) retry: Retry,
+    pub(crate) protocol: Protocol,
+}
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The native one; ttrpc where that is not understood.
+    Auto,
+    /// The native one.
+    Native,
+    /// That of the C implementation.
+    Ttrpc,
 }
 
 impl Settings {
@@ -122,6 +139,17 @@ impl Settings {
             address,
             options,
             retry: retry(&variable)?,
+            protocol: match variable("VACCEL_RPC_PROTOCOL").as_deref() {
+                None | Some("auto") => Protocol::Auto,
+                Some("native") => Protocol::Native,
+                Some("ttrpc") => Protocol::Ttrpc,
+                Some(other) => {
+                    return Err(err!(
+                        EINVAL,
+                        "VACCEL_RPC_PROTOCOL is `{other}`; it is auto, native or ttrpc"
+                    ));
+                }
+            },
         })
     }
 
@@ -226,6 +254,7 @@ mod tests {
         assert_eq!(settings.options.timeout, Duration::from_secs(60));
         assert_eq!(settings.options.connect_timeout, Duration::from_secs(5));
         assert_eq!(settings.options.token, None);
+        assert_eq!(settings.protocol, Protocol::Auto);
     }
 
     #[test]
@@ -266,6 +295,7 @@ mod tests {
             ("VACCEL_RPC_ALLOW_PLAINTEXT", "yes"),
             ("VACCEL_RPC_MODE", "fast"),
             ("VACCEL_RPC_SHARED", "yes"),
+            ("VACCEL_RPC_PROTOCOL", "http"),
             ("VACCEL_RPC_RETRY", "always"),
             ("VACCEL_RPC_RETRY_LIMIT", "-1"),
         ] {

@@ -417,12 +417,6 @@ impl Connection {
 /// What to say about a client that does not say HELLO.
 fn refusal(e: ReadError) -> String {
     match e {
-        ReadError::Frame {
-            error: WireError::Magic([0, ..]),
-            ..
-        } => "the client speaks ttrpc, as clients of the C implementation do; this agent \
-              does not understand it yet"
-            .to_owned(),
         ReadError::Closed => "the client hung up before it said HELLO".to_owned(),
         ReadError::TimedOut => format!("the client did not say HELLO within {HELLO_TIMEOUT:?}"),
         e => e.to_string(),

@@ -9,10 +9,12 @@
 //! * [`service`]: all connections. [`crew`]: threads; [`watch`]: looks after those that
 //!   run something long, as [`pace`] expects; [`lot`]: where quiet connections wait, without a thread.
 //! * [`connection`]: one connection. [`serve`]: its life. [`lead`]: which thread reads.
+//! * [`compatible`]: connections of clients of the C implementation; [`served`]: either kind.
 //! * [`changes`]: parts of buffers. [`content`]: what the agent keeps.
 //! * [`control`]: sessions and resources. [`generic`]: operations of the library.
 
 pub mod changes;
+pub mod compatible;
 pub mod connection;
 pub mod content;
 pub mod control;
@@ -27,6 +29,7 @@ pub mod options;
 pub mod pace;
 pub mod resources;
 pub mod serve;
+pub mod served;
 pub mod service;
 pub mod sessions;
 pub mod shared;

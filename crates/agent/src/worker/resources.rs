@@ -286,6 +286,16 @@ impl Resources {
         Ok(resource.sync(session)?)
     }
 
+    /// One of the sessions that a resource is registered with.
+    ///
+    /// # Errors
+    /// `ENOENT` for an unknown number.
+    pub fn session_of(&self, id: i64) -> Result<i64> {
+        let entry = self.get(id)?;
+        let session = entry.lock().sessions.iter().next().copied();
+        session.ok_or_else(|| unknown(id))
+    }
+
     /// Forgets a session that has been closed: resources that no other session has, go.
     pub fn forget_session(&self, number: i64) {
         // An entry may be busy for long; the others must stay within reach meanwhile.

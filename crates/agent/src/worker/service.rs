@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{Shutdown, shutdown};
 
+use super::compatible::connection::Connection as Compatible;
 use super::connection::{Connection, Settings};
 use super::crew::Crew;
 use super::lot::Lot;
 use super::pace::Pace;
+use super::served::Served;
 use super::watch::Watch;
 use crate::handoff::{ToAgent, send_to_agent};
 use crate::{debug, error, warn};
@@ -29,6 +31,8 @@ pub struct Service {
     pub watch: Arc<Watch<Connection>>,
     /// Which operations are usually brief.
     pub pace: Pace,
+    /// The same for clients of the C implementation; from the first one on.
+    compatible: OnceLock<Arc<Watch<Compatible>>>,
     /// Those that have none.
     pub lot: Lot<Connection>,
     /// Those that have not ended.
@@ -44,6 +48,8 @@ enum Open {
     Opening(OwnedFd),
     /// It, after HELLO.
     Served(Arc<Connection>),
+    /// It, of a client of the C implementation.
+    Compatible(Arc<Compatible>),
 }
 
 impl Service {
@@ -58,6 +64,7 @@ impl Service {
             crew: Arc::default(),
             watch: Watch::start().context("cannot start a thread")?,
             pace: Pace::default(),
+            compatible: OnceLock::new(),
             lot: Lot::new().context("cannot make an epoll")?,
             connections: Mutex::default(),
             ended: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -88,14 +95,19 @@ impl Service {
         let service = Arc::clone(self);
         let job = move || {
             debug!(connection = number, "from {origin}");
-            match Connection::open(descriptor, number, &service) {
-                Ok(connection) => {
-                    let connection = Arc::new(connection);
+            match Served::open(descriptor, number, &service) {
+                Ok(Served::Native(connection)) => {
                     service
                         .lock()
                         .insert(number, Open::Served(Arc::clone(&connection)));
                     service.watch.add(number, Arc::clone(&connection));
                     stint(&connection);
+                }
+                Ok(Served::Compatible(connection)) => {
+                    service
+                        .lock()
+                        .insert(number, Open::Compatible(Arc::clone(&connection)));
+                    connection.serve();
                 }
                 Err(reason) => service.end(number, reason),
             }
@@ -126,14 +138,32 @@ impl Service {
         for open in self.lock().values() {
             match open {
                 Open::Served(connection) => connection.drain(),
+                Open::Compatible(connection) => connection.drain(),
                 // Fails when the client has gone, and then it is over anyway.
                 Open::Opening(descriptor) => drop(shutdown(descriptor, Shutdown::Both)),
             }
         }
     }
 
+    /// What looks after connections of clients of the C implementation.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn compatible_watch(&self) -> std::io::Result<&Arc<Watch<Compatible>>> {
+        if let Some(watch) = self.compatible.get() {
+            return Ok(watch);
+        }
+        let _one = self.lock();
+        if self.compatible.get().is_none() {
+            let _ = self.compatible.set(Watch::start()?);
+        }
+        self.compatible
+            .get()
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
     /// A connection has ended.
-    fn end(&self, number: u64, reason: String) {
+    pub(super) fn end(&self, number: u64, reason: String) {
         let gone = self.lock().remove(&number);
         drop(gone);
         // Without an agent nobody wants to know.
