@@ -156,6 +156,44 @@ static void generic(void)
     vaccel_tensor_release(&in);
 }
 
+static void submitting(void)
+{
+    struct vaccel_tensor in = input();
+    struct vaccel_tensor out = { .flags = VACCEL_TENSOR_KEEP };
+    struct vaccel_completion *done;
+    need(!vaccel_model_run_async(&sess, &model, &in, 1, &out, 1, NULL, &done));
+    ok_code(vaccel_completion_wait(done, -1), VACCEL_OK, "a submitted run ends");
+    ok_code(vaccel_completion_result(done), VACCEL_OK, "well");
+    vaccel_completion_free(done);
+    ok(out.handle && !out.data && fetched(&out), "and keeps its output");
+    struct vaccel_tensor last = { 0 };
+    need(!vaccel_model_run_async(&sess, &model, &out, 1, &last, 1, NULL, &done));
+    ok_code(vaccel_completion_wait(done, -1), VACCEL_OK, "another one takes it");
+    ok_code(vaccel_completion_result(done), VACCEL_OK, "as an input");
+    vaccel_completion_free(done);
+    ok(last.data && !memcmp(last.data, data, sizeof(data)), "with its elements");
+    vaccel_tensor_release(&last);
+    vaccel_tensor_release(&out);
+}
+
+static void told(void *user, const char *name, uint64_t sent, uint64_t total)
+{
+    (void)name;
+    *(uint64_t *)user += sent == total;
+}
+
+static void reporting(void)
+{
+    uint64_t ends = 0;
+    ok_code(vaccel_progress_set(told, &ends), VACCEL_OK, "a function is told of progress");
+    vaccel_progress_report("x", 1, 2);
+    vaccel_progress_report(NULL, 2, 2);
+    ok(ends == 1, "as plugins report it");
+    ok_code(vaccel_progress_set(NULL, NULL), VACCEL_OK, "until there is none");
+    vaccel_progress_report("x", 2, 2);
+    ok(ends == 1, "which is told nothing");
+}
+
 int main(void)
 {
     char text[] = "identity x f32 1 -1 4\n";
@@ -169,6 +207,8 @@ int main(void)
     failing();
     keeping();
     generic();
+    submitting();
+    reporting();
     vaccel_session_release(&sess);
     vaccel_resource_release(&model);
     return tap_done();

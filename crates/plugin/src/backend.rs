@@ -17,6 +17,11 @@ pub trait Model: Any + Send + Sync {
 
     /// Runs it once. Inputs and outputs name what they are for, or count by
     /// position ([`find_tensor`] resolves both); every output must be written.
+    ///
+    /// Tensors that a program keeps from one run to the next are memory of the library
+    /// here, and inputs point into it. A backend whose tensors are to stay on a device
+    /// fills `tensor_keep`, `tensor_fetch` and `tensor_free` of the extension table
+    /// ([`RawPlugin`](crate::raw::RawPlugin)).
     fn run(&self, inputs: &[TensorView<'_>], outputs: &mut [TensorOut<'_>]) -> Result<()>;
 
     /// [`run`](Self::run) with the run options of the framework's own calls
