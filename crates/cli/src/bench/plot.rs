@@ -24,7 +24,7 @@ pub(super) fn write(file: &Path, report: &Report) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| anyhow!("{e}");
         root.fill(&WHITE).map_err(|e| failed(&e))?;
         let title = format!(
-            "{}: empty call {:.1} us (p99 {:.1} us)",
+            "{}: empty call {:.2} us (p99 {:.2} us)",
             report.title(),
             report.latency.p50,
             report.latency.p99

@@ -54,7 +54,7 @@ impl Report {
         writeln!(out, "{:<12} {:>12} {:>12}", "latency", "p50", "p99")?;
         writeln!(
             out,
-            "{:<12} {:>9.1} us {:>9.1} us",
+            "{:<12} {:>9.2} us {:>9.2} us",
             "empty", latency.p50, latency.p99
         )?;
         writeln!(out)?;
@@ -67,7 +67,7 @@ impl Report {
         for row in &self.throughput {
             writeln!(
                 out,
-                "{:<12} {:>9.1} us {:>9.1} us {:>9.1} MB/s",
+                "{:<12} {:>9.2} us {:>9.2} us {:>9.1} MB/s",
                 size(row.bytes),
                 row.p50,
                 row.p99,

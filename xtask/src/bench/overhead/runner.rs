@@ -59,6 +59,12 @@ impl Runner {
         if let Some(address) = address {
             command.args(["--address", address]);
         }
+        // What measured the transport before has left its settings behind.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("VACCEL_RPC_") {
+                command.env_remove(name);
+            }
+        }
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
 //! What it costs to register a model that the agent has, and one that it has not.
 
+use super::Way;
 use crate::bench::figure::Figure;
 use crate::bench::sample::{median, open_library};
 use anyhow::{Context, Result, bail};
@@ -70,12 +71,10 @@ fn write(path: &Path) -> Result<()> {
 
 /// Microseconds of a registration in a process, and so a connection and a worker, of its own.
 fn register_elsewhere(prefix: &Path, file: &Path, address: &str, cache: &Path) -> Result<f64> {
-    let run = Command::new(crate::process::OWN)
-        .arg("bench-register")
-        .args([prefix, file])
-        .env("VACCEL_RPC_ADDRESS", address)
-        .env("VACCEL_CACHE", cache)
-        .output()?;
+    let mut command = Command::new(crate::process::OWN);
+    command.arg("bench-register").args([prefix, file]);
+    Way::new("unix+shm", address).apply(&mut command);
+    let run = command.env("VACCEL_CACHE", cache).output()?;
     if !run.status.success() {
         bail!("cannot register: {}", String::from_utf8_lossy(&run.stderr));
     }
