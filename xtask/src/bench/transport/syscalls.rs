@@ -18,6 +18,8 @@ use vaccel_tests::Agent;
 /// Two runs, whose difference has nothing in it but calls.
 const CALLS: (u64, u64) = (200, 2200);
 const MOST: f64 = 2.0;
+/// How often perf must be seen waiting, some milliseconds apart.
+const STEADY: u32 = 4;
 /// Longest wait for a tool that counts.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Something else happens once in a while in any process.
@@ -152,7 +154,8 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Waits until perf has a counter for each thread.
+    /// Waits until perf has a counter for each thread, and sleeps: it tries counters out before it
+    /// begins, and an interrupt that comes then ends it without a result.
     fn opened(&mut self, pids: &[u32]) -> Result<()> {
         let mut threads = 0;
         for pid in pids {
@@ -161,13 +164,20 @@ impl Trace {
         let child = self.child.as_mut().context("perf has ended")?;
         let descriptors = format!("/proc/{}/fd", child.id());
         let begun = Instant::now();
+        let mut seen = 0;
         loop {
             let counters = std::fs::read_dir(&descriptors)?
                 .flatten()
                 .filter_map(|entry| std::fs::read_link(entry.path()).ok())
                 .filter(|link| link.to_string_lossy().contains("perf_event"))
                 .count();
-            if counters >= threads {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+            if counters >= threads && waits_for_interrupt(&status) {
+                seen += 1;
+            } else {
+                seen = 0;
+            }
+            if seen == STEADY {
                 return Ok(());
             }
             if let Some(status) = child.try_wait()? {
@@ -226,10 +236,25 @@ impl Drop for Trace {
     }
 }
 
+/// True for a process that sleeps and has a handler for SIGINT, by its `/proc/PID/status`.
+fn waits_for_interrupt(status: &str) -> bool {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_default().trim()
+    };
+    // Signal n is bit n - 1.
+    let handled = u64::from_str_radix(field("SigCgt:"), 16).unwrap_or(0);
+    field("State:").starts_with('S') && handled & (1 << 1) != 0
+}
+
 /// The first field of perf's line: `29,,raw_syscalls:sys_enter,511557,100.00,,`.
 fn counted(text: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.contains("sys_enter"))?;
-    line.split(',').next()?.parse().ok()
+    match line.split(',').next()? {
+        // Nothing of it ran meanwhile.
+        "<not counted>" => Some(0),
+        number => number.parse().ok(),
+    }
 }
 
 /// The number of calls in the last line: `100.00 0.012 3 4000 12 total`, where the column of errors may be
@@ -245,7 +270,25 @@ fn total(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, total};
+    use super::{counted, total, waits_for_interrupt};
+
+    #[test]
+    fn a_process_waits_for_an_interrupt_when_it_sleeps_and_handles_it() {
+        let status = |state, mask| format!("Name:\tperf\nState:\t{state}\nSigCgt:\t{mask}\n");
+        assert!(waits_for_interrupt(&status(
+            "S (sleeping)",
+            "0000000180000002"
+        )));
+        assert!(!waits_for_interrupt(&status(
+            "R (running)",
+            "0000000180000002"
+        )));
+        assert!(!waits_for_interrupt(&status(
+            "S (sleeping)",
+            "0000000180000000"
+        )));
+        assert!(!waits_for_interrupt(""));
+    }
 
     #[test]
     fn perf_writes_the_number_first() {
@@ -254,6 +297,10 @@ mod tests {
         assert_eq!(
             counted("<not supported>,,raw_syscalls:sys_enter,0,100.00,,\n"),
             None
+        );
+        assert_eq!(
+            counted("<not counted>,,raw_syscalls:sys_enter,0,100.00,,\n"),
+            Some(0)
         );
         assert_eq!(counted(""), None);
     }
