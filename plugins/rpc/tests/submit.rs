@@ -51,6 +51,8 @@ unsafe extern "C" fn done(call: *mut vaccel_call, code: i32, text: *const c_char
 /// Calls in flight, at addresses that stay.
 struct Flight<'s> {
     rpc: &'s Rpc,
+    // The library keeps the address of each, which growing a list would change.
+    #[allow(clippy::vec_box)]
     all: Vec<Box<Product>>,
 }
 
