@@ -91,7 +91,13 @@ pub(crate) fn of_transfers<R>(quiet: bool, work: impl FnOnce() -> R) -> R {
 /// One line of at most 79 columns: a bar, the share, the amounts, and what it is.
 fn bar(name: &str, done: u64, total: u64) -> String {
     const WIDTH: u64 = 20;
-    let amount = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let amount = |bytes: u64| {
+        let (mut amount, mut unit) = (bytes as f64 / 1e6, 0);
+        while amount >= 10_000.0 {
+            (amount, unit) = (amount / 1e3, unit + 1);
+        }
+        format!("{amount:.1} {}", ["MB", "GB", "TB", "PB", "EB"][unit])
+    };
     // Names come from files and URLs: what a terminal would obey is left out.
     let name: String = name.chars().filter(|c| !c.is_control()).take(24).collect();
     if total == 0 {
@@ -125,6 +131,10 @@ mod tests {
         // More than announced, as much as there can be, and a name that a terminal would obey.
         let line = bar(&"\u{1b}[31m".repeat(50), u64::MAX, u64::MAX - 1);
         assert!(line.contains("100%") && !line.contains('\u{1b}'), "{line}");
-        assert!(bar(&"n".repeat(500), 1 << 40, 1 << 41).len() < 80);
+        assert!(line.len() < 80, "{line}");
+        for total in [1 << 30, 1 << 33, 1 << 41] {
+            let line = bar(&"n".repeat(500), total / 2, total);
+            assert!(line.len() < 80, "{line}");
+        }
     }
 }

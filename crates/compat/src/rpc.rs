@@ -195,7 +195,7 @@ mod tests {
             b"\x0a\x01\xff",
             b"\x1a\xff\xff\xff\xff\x0f",
         ] {
-            assert!(decode::<Request>(&bytes[..]).is_err(), "{bytes:?}");
+            assert!(decode::<Request>(bytes).is_err(), "{bytes:?}");
         }
     }
 

@@ -321,22 +321,26 @@ mod tests {
             assert!(looks(&spin) > 1, "it does not look again");
             assert_eq!(spin.rest.load(Ordering::Relaxed), rest);
         }
-        spin.make_room();
-        spin.rest.store(0, Ordering::Relaxed);
-        spin.waits.store(0, Ordering::Relaxed);
         // Where looking helps, that goes on as long, but for the waits that sleep to
-        // make room.
-        let asked = std::cell::Cell::new(0);
-        let soon = || {
-            asked.set(asked.get() + 1);
-            asked.get() > 3
+        // make room. A test that loses its processor in the middle of a look has it given
+        // up, and begins again.
+        let sleeps = || {
+            spin.make_room();
+            spin.rest.store(0, Ordering::Relaxed);
+            spin.waits.store(0, Ordering::Relaxed);
+            let asked = std::cell::Cell::new(0);
+            let soon = || {
+                asked.set(asked.get() + 1);
+                asked.get() > 3
+            };
+            let mut slept = 0;
+            while spin.crowd.load(Ordering::Relaxed) > 0 {
+                asked.set(0);
+                slept += u32::from(!spin.wait(soon));
+            }
+            slept
         };
-        let mut slept = 0;
-        while spin.crowd.load(Ordering::Relaxed) > 0 {
-            asked.set(0);
-            slept += u32::from(!spin.wait(soon));
-        }
-        assert_eq!(slept, 1024 / (WAITS - 1));
+        assert!((0..100).any(|_| sleeps() == 1024 / (WAITS - 1)));
     }
 
     #[test]
