@@ -264,12 +264,16 @@ extern struct vaccel_plugin vaccel_this_plugin;
  * a semicolon.
  *
  * The arguments initialise struct vaccel_plugin_ext from `model_load` on:
- * `.model_load = my_load, ...`. In C++ they are given in order, without names.
+ * `.model_load = my_load, ...`. In C++ they are given in order, without names;
+ * those left out at the end are NULL, so that a longer table breaks no source.
  */
 #define VACCEL_PLUGIN_EXT(...)                                                                  \
+    _Pragma("GCC diagnostic push")                                                              \
+    _Pragma("GCC diagnostic ignored \"-Wmissing-field-initializers\"")                          \
     static const struct vaccel_plugin_ext vaccel_this_plugin_ext = {                            \
         sizeof(struct vaccel_plugin_ext), VACCEL_PLUGIN_EXT_VERSION, __VA_ARGS__                \
     };                                                                                          \
+    _Pragma("GCC diagnostic pop")                                                               \
     VACCEL_PLUGIN_C __attribute__((visibility("default"))) const struct vaccel_plugin_ext *vaccel_plugin_ext; \
     const struct vaccel_plugin_ext *vaccel_plugin_ext = &vaccel_this_plugin_ext;
 

@@ -215,6 +215,10 @@ static void forked(struct vaccel_session *sess)
         so = so && submit(&fresh, &own, 6, NULL) == VACCEL_OK;
         so = so && vaccel_completion_wait(own.done, 20000) == VACCEL_OK;
         so = so && vaccel_completion_result(own.done) == VACCEL_OK && is_right(&own);
+        so = so && vaccel_completion_free(own.done) == VACCEL_OK;
+        so = so && vaccel_session_release(&fresh) == VACCEL_OK;
+        /* The child's run folder, too. */
+        so = so && vaccel_cleanup() == VACCEL_OK;
         need(write(ends[1], so ? "y" : "n", 1) == 1);
         /* What is the parent's is not freed here: nobody is to look for leaks. */
         raise(SIGKILL);
