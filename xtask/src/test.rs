@@ -26,10 +26,20 @@ const TOOLS: &[(&str, &str)] = &[
     ("python3", "python3-venv"),
 ];
 
+/// Libraries that backends open where they are installed, and the Debian package of each.
+/// Tests of what is missing say that they are skipped.
+const LIBRARIES: &[(&str, &str)] = &[
+    ("libOpenCL.so.1", "ocl-icd-libopencl1"),
+    ("libpocl.so.2", "pocl-opencl-icd"),
+    ("libopenblas.so.0", "libopenblas0-pthread"),
+    ("libblis.so.4", "libblis4-pthread"),
+];
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
     if !options.no_install {
         install_tools()?;
+        install_libraries();
         install_cffi();
     }
     // Plugins and the library are loaded by path in some tests of the crates.
@@ -86,14 +96,37 @@ fn install_tools() -> Result<()> {
             missing.join(" ")
         );
     }
-    eprintln!("installing {}", missing.join(", "));
+    install(&missing)
+}
+
+/// Installs packages of Debian.
+fn install(packages: &[&str]) -> Result<()> {
+    eprintln!("installing {}", packages.join(", "));
     process::run(command("apt-get").args(["-qq", "update"]))?;
     process::run(
         command("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .args(["-qq", "install", "--no-install-recommends", "--yes"])
-            .args(missing),
+            .args(packages),
     )
+}
+
+/// Installs the libraries that backends open, where that is possible; where it is not,
+/// the tests that want them say that they are skipped.
+fn install_libraries() {
+    let known = process::output(command("ldconfig").arg("-p")).unwrap_or_default();
+    let missing: Vec<&str> = LIBRARIES
+        .iter()
+        .filter(|(library, _)| !known.contains(library))
+        .map(|&(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let able = exists("apt-get") && rustix::process::geteuid().is_root();
+    if !able || install(&missing).is_err() {
+        eprintln!("not installed, so not tested: {}", missing.join(", "));
+    }
 }
 
 /// Makes a Python with cffi in the target folder; where that fails, the test that

@@ -68,6 +68,16 @@ impl Error {
     }
 }
 
+/// Text of the innermost cause of an error: of a library that cannot be opened, the
+/// dynamic linker's words, where the error's own are no more than "dlopen failed".
+pub fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
 impl From<std::io::Error> for Error {
     /// Keeps the errno where the C API has a code for it, else `EIO`.
     fn from(e: std::io::Error) -> Self {

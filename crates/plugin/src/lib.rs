@@ -42,7 +42,7 @@ pub use backend::{Model, ModelApi, ModelInfo, ModelSource, Options, TensorInfo, 
 pub use blob::Blob;
 pub use describe::{DefaultModel, Description, Device, Variable};
 pub use dtype::{Dtype, Shape};
-pub use error::{Error, Result};
+pub use error::{Error, Result, cause};
 pub use image::{Classified, Picture};
 pub use memory::{Element, bytes_of};
 pub use op::Op;
