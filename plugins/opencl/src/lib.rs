@@ -50,13 +50,19 @@ fn api() -> Result<&'static Api> {
     opened.as_ref().map_err(Clone::clone)
 }
 
+/// The devices, once for the process: PoCL 3.1 crashes when two threads start it.
+static DEVICES: OnceLock<Result<Vec<Found>>> = OnceLock::new();
+
 /// All devices, and which of them is used.
 fn devices() -> Result<(Vec<Found>, Result<Found>)> {
-    let all = device::list(api()?)?;
+    let all = DEVICES
+        .get_or_init(|| device::list(api()?))
+        .as_ref()
+        .map_err(Clone::clone)?;
     let wanted = std::env::var("VACCEL_OPENCL_DEVICE").unwrap_or_default();
     let wanted = Some(wanted.trim()).filter(|text| !text.is_empty());
     let chosen = device::choose(all.clone(), wanted);
-    Ok((all, chosen))
+    Ok((all.clone(), chosen))
 }
 
 impl OpenCl {
