@@ -8,7 +8,7 @@ use vaccel_tests::{Agent, Program, stage};
 /// What `vaccel info` says of a plugin.
 fn about(plugin: &str) -> Value {
     let info = Program::new(&stage().unwrap(), "vaccel")
-        .args(["info", "--json"])
+        .args(["--plugins", plugin, "info", "--json"])
         .run()
         .unwrap()
         .success()
