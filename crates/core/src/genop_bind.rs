@@ -6,6 +6,7 @@ use crate::image::{Image, Text};
 use crate::ptr::Ptr;
 use crate::{Error, Result, err, fail, get};
 use std::ffi::{CStr, c_void};
+use std::mem::MaybeUninit;
 use vaccel_abi::arg::{ARG_CUSTOM, ARG_STRING, CUSTOM_TENSOR, element_size, name, vaccel_arg};
 use vaccel_abi::table::{Kind, Param};
 
@@ -27,7 +28,9 @@ const ABSENT: Value = Value {
 /// The arguments of one side of a call, checked against the table.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    values: [Value; MAX],
+    /// Of these, `count` have been written.
+    values: [MaybeUninit<Value>; MAX],
+    count: usize,
     /// What the last, open-ended parameter takes.
     pub(crate) rest: Args,
 }
@@ -54,6 +57,8 @@ pub(crate) fn bind(
 ) -> Result {
     let mut next = 0;
     for (slot, param) in bound.values.iter_mut().zip(params) {
+        let slot = slot.write(ABSENT);
+        bound.count += 1;
         let open_ended = matches!(param.kind, Kind::Tensors | Kind::Rest);
         if next == args.count {
             if !param.optional {
@@ -191,7 +196,8 @@ fn unfit(side: &str, i: usize, buf: *const c_void, size: usize) -> Error {
 impl Bound {
     /// Nothing bound. Filled in place: it is too large to be moved about.
     pub(crate) const EMPTY: Self = Self {
-        values: [ABSENT; MAX],
+        values: [MaybeUninit::uninit(); MAX],
+        count: 0,
         rest: Args {
             first: std::ptr::null_mut(),
             count: 0,
@@ -200,11 +206,13 @@ impl Bound {
 
     /// A parameter by its place in the table.
     pub(crate) fn value(&self, i: usize) -> Value {
-        self.values[i]
+        assert!(i < self.count, "the operation has no parameter {i}");
+        // SAFETY: `bind` has written as many.
+        unsafe { self.values[i].assume_init() }
     }
 
     fn read<T: Copy>(&self, i: usize) -> T {
-        let value = self.values[i];
+        let value = self.value(i);
         assert!(!value.buf.is_null() && value.size >= size_of::<T>());
         // SAFETY: as many bytes are there, maybe not aligned; used with numbers only.
         unsafe { value.buf.cast::<T>().read_unaligned() }
@@ -222,7 +230,7 @@ impl Bound {
 
     /// An `INT32`; where types are not enforced it may have come as an `INT64`.
     pub(crate) fn i32(&self, i: usize) -> Result<i32> {
-        if self.values[i].size >= size_of::<i64>() {
+        if self.value(i).size >= size_of::<i64>() {
             let wide: i64 = self.read(i);
             return i32::try_from(wide).map_err(|_| err!(EINVAL, "{wide} is no 32-bit number"));
         }
@@ -231,7 +239,7 @@ impl Bound {
 
     /// An array: its first element, and how many there are.
     pub(crate) fn array<T>(&self, i: usize) -> Result<(Ptr<T>, usize)> {
-        let value = self.values[i];
+        let value = self.value(i);
         // SAFETY: checked by `bind`: `size` bytes, aligned.
         let first = unsafe { Ptr::new(value.buf.cast::<T>(), "array")? };
         Ok((first, value.size / size_of::<T>()))
@@ -239,7 +247,7 @@ impl Bound {
 
     /// A string.
     pub(crate) fn text(&self, i: usize) -> Option<&CStr> {
-        let value = self.values[i];
+        let value = self.value(i);
         if value.buf.is_null() {
             return None;
         }
@@ -255,7 +263,7 @@ impl Bound {
 
     /// A picture.
     pub(crate) fn image(&self, i: usize) -> Image {
-        let value = self.values[i];
+        let value = self.value(i);
         Image {
             data: value.buf,
             size: value.size,
@@ -264,7 +272,7 @@ impl Bound {
 
     /// A buffer for text.
     pub(crate) fn out_text(&self, i: usize) -> Text {
-        let value = self.values[i];
+        let value = self.value(i);
         Text {
             buffer: value.buf.cast(),
             size: value.size,

@@ -4,6 +4,8 @@ use vaccel_abi::CResult;
 use vaccel_abi::op::ImageFn;
 
 use crate::error::Result;
+use crate::library::ImageAsyncFn;
+use crate::pending::{Pending, start};
 use crate::session::Session;
 
 /// Room for the text of a classification, bytes.
@@ -62,15 +64,31 @@ impl Session {
     /// `EINVAL` for bytes that are not a picture; `ENOTSUP` when the plugin has no
     /// such operation; `ENOENT` when it has no model.
     pub fn image_classify(&self, image: &[u8]) -> Result<Classification> {
+        self.classify(image, NAME_ROOM)
+    }
+
+    /// As [`image_classify`](Self::image_classify), without an annotated picture: drawing
+    /// and compressing one often takes longer than the model.
+    ///
+    /// # Errors
+    /// As [`Session::image_classify`].
+    pub fn image_labels(&self, image: &[u8]) -> Result<Classification> {
+        self.classify(image, 0)
+    }
+
+    fn classify(&self, image: &[u8], name_room: usize) -> Result<Classification> {
         let mut text = vec![0; TEXT_ROOM];
-        let mut picture = vec![0; NAME_ROOM];
+        let mut picture = vec![0; name_room];
         // SAFETY: the session is open and every length is that of its buffer.
         let code = unsafe {
             (self.library().functions().image_classification)(
                 self.as_ptr(),
                 image.as_ptr().cast(),
                 text.as_mut_ptr(),
-                picture.as_mut_ptr(),
+                match name_room {
+                    0 => std::ptr::null_mut(),
+                    _ => picture.as_mut_ptr(),
+                },
                 image.len(),
                 text.len(),
                 picture.len(),
@@ -114,6 +132,108 @@ impl Session {
     pub fn image_depth(&self, image: &[u8]) -> Result<Annotated> {
         let function = self.library().functions().image_depth;
         self.image("image depth", function, image)
+    }
+
+    /// Submits [`image_classify`](Self::image_classify).
+    ///
+    /// # Errors
+    /// As [`noop_async`](Self::noop_async): what is wrong with the picture is the call's result.
+    pub fn image_classify_async(&self, image: Vec<u8>) -> Result<Pending<Classification>> {
+        let library = self.library();
+        let classify = library.extension(
+            library.functions().image_classification_async,
+            "vaccel_image_classification_async",
+        )?;
+        let (mut text, mut name) = (vec![0; TEXT_ROOM], vec![0; NAME_ROOM]);
+        let (from, len) = (image.as_ptr(), image.len());
+        let (at_text, at_name) = (text.as_mut_ptr(), name.as_mut_ptr());
+        let finish = move || {
+            drop(image);
+            Ok(Classification::new(&text, &name))
+        };
+        // SAFETY: the bytes of vectors stay where they are when the vectors move.
+        unsafe {
+            start(self, "image classification", finish, |options, out| {
+                classify(
+                    self.as_ptr(),
+                    from.cast(),
+                    at_text,
+                    at_name,
+                    len,
+                    TEXT_ROOM,
+                    NAME_ROOM,
+                    options,
+                    out,
+                )
+            })
+        }
+    }
+
+    /// Submits [`image_detect`](Self::image_detect).
+    ///
+    /// # Errors
+    /// As [`image_classify_async`](Self::image_classify_async).
+    pub fn image_detect_async(&self, image: Vec<u8>) -> Result<Pending<Annotated>> {
+        let function = self.library().functions().image_detection_async;
+        self.image_async(
+            ("image detection", "vaccel_image_detection_async"),
+            function,
+            image,
+        )
+    }
+
+    /// Submits [`image_segment`](Self::image_segment).
+    ///
+    /// # Errors
+    /// As [`image_classify_async`](Self::image_classify_async).
+    pub fn image_segment_async(&self, image: Vec<u8>) -> Result<Pending<Annotated>> {
+        let function = self.library().functions().image_segmentation_async;
+        self.image_async(
+            ("image segmentation", "vaccel_image_segmentation_async"),
+            function,
+            image,
+        )
+    }
+
+    /// Submits [`image_pose`](Self::image_pose).
+    ///
+    /// # Errors
+    /// As [`image_classify_async`](Self::image_classify_async).
+    pub fn image_pose_async(&self, image: Vec<u8>) -> Result<Pending<Annotated>> {
+        let function = self.library().functions().image_pose_async;
+        self.image_async(("image pose", "vaccel_image_pose_async"), function, image)
+    }
+
+    /// Submits [`image_depth`](Self::image_depth).
+    ///
+    /// # Errors
+    /// As [`image_classify_async`](Self::image_classify_async).
+    pub fn image_depth_async(&self, image: Vec<u8>) -> Result<Pending<Annotated>> {
+        let function = self.library().functions().image_depth_async;
+        self.image_async(("image depth", "vaccel_image_depth_async"), function, image)
+    }
+
+    fn image_async(
+        &self,
+        (what, symbol): (&'static str, &'static str),
+        function: Option<ImageAsyncFn>,
+        image: Vec<u8>,
+    ) -> Result<Pending<Annotated>> {
+        let submit = self.library().extension(function, symbol)?;
+        let mut picture = vec![0; NAME_ROOM];
+        let (from, len, at) = (image.as_ptr(), image.len(), picture.as_mut_ptr());
+        let finish = move || {
+            drop(image);
+            Ok(Annotated {
+                picture: until_zero(&picture),
+            })
+        };
+        // SAFETY: as in `image_classify_async`.
+        unsafe {
+            start(self, what, finish, |options, out| {
+                submit(self.as_ptr(), from.cast(), at, len, NAME_ROOM, options, out)
+            })
+        }
     }
 
     fn image(&self, what: &str, function: ImageFn, image: &[u8]) -> Result<Annotated> {

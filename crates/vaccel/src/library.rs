@@ -38,6 +38,17 @@ use crate::search;
 /// A function of completions.
 type CompletionFn = unsafe extern "C" fn(*mut vaccel_completion) -> CResult;
 
+/// Submits an image operation whose answer is the name of a picture.
+pub type ImageAsyncFn = unsafe extern "C" fn(
+    *mut vaccel_session,
+    *const c_void,
+    *mut u8,
+    size_t,
+    size_t,
+    *const vaccel_async_options,
+    *mut *mut vaccel_completion,
+) -> CResult;
+
 macro_rules! functions {
     (
         required { $($field:ident: $type:ty = $symbol:literal;)* }
@@ -162,6 +173,10 @@ functions! {
         sgemm_async: unsafe extern "C" fn(*mut vaccel_session, i64, i64, i64, f32, *mut f32, i64, *mut f32, i64, f32, *mut f32, i64, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_sgemm_async";
         minmax_async: unsafe extern "C" fn(*mut vaccel_session, *const f64, c_int, c_int, c_int, *mut f64, *mut f64, *mut f64, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_minmax_async";
         image_classification_async: unsafe extern "C" fn(*mut vaccel_session, *const c_void, *mut u8, *mut u8, size_t, size_t, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_image_classification_async";
+        image_detection_async: ImageAsyncFn = "vaccel_image_detection_async";
+        image_segmentation_async: ImageAsyncFn = "vaccel_image_segmentation_async";
+        image_pose_async: ImageAsyncFn = "vaccel_image_pose_async";
+        image_depth_async: ImageAsyncFn = "vaccel_image_depth_async";
         model_run_async: unsafe extern "C" fn(*mut vaccel_session, *mut vaccel_resource, *const vaccel_tensor, size_t, *mut vaccel_tensor, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_model_run_async";
         buffer_alloc: BufferAllocFn = "vaccel_buffer_alloc";
         buffer_free: BufferFreeFn = "vaccel_buffer_free";

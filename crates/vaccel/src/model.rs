@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use vaccel_abi::error;
@@ -14,6 +14,7 @@ use vaccel_abi::model::{
 use crate::error::{Error, Result};
 use crate::kept::{Feed, KeptTensor};
 use crate::library::Library;
+use crate::pending::{Pending, start};
 use crate::resource::Resource;
 use crate::session::Session;
 use crate::tensor::{Dtype, Tensor};
@@ -222,6 +223,66 @@ impl Model {
         Ok(outputs)
     }
 
+    /// Submits [`run`](Self::run): the inputs are the call's until it is over, and the
+    /// model stays loaded.
+    ///
+    /// How many outputs a model has is asked once, when it is first run.
+    ///
+    /// # Errors
+    /// `ENOTSUP` when the library is too old; what is wrong with the inputs is the
+    /// call's result.
+    pub fn run_async<T: Feed + Send + 'static>(
+        self: &Arc<Self>,
+        inputs: Vec<(String, T)>,
+    ) -> Result<Pending<Vec<Tensor>>> {
+        let library = self.session.library();
+        let run = library.extension(
+            library.functions().model_run_async,
+            "vaccel_model_run_async",
+        )?;
+        let names = inputs
+            .iter()
+            .map(|(name, _)| c_name(name))
+            .collect::<Result<Vec<_>>>()?;
+        let raw_inputs = inputs
+            .iter()
+            .zip(&names)
+            .map(|((_, tensor), name)| tensor.raw(c_pointer(name.as_ref())))
+            .collect();
+        let mut flight = Flight {
+            raw_inputs,
+            outputs: Outputs(vec![vaccel_tensor::empty(); self.count()?]),
+            _kept: (Arc::clone(self), inputs, names),
+        };
+        let (at, count) = (flight.raw_inputs.as_ptr(), flight.raw_inputs.len());
+        let (out_at, out_count) = (flight.outputs.0.as_mut_ptr(), flight.outputs.0.len());
+        let finish = move || {
+            // The whole, not its parts: `Flight` may go to other threads.
+            let mut flight = flight;
+            let outputs = flight.outputs.0.iter_mut();
+            // SAFETY: the call succeeded and allocated what it says.
+            outputs
+                .map(|raw| unsafe { Tensor::from_raw(raw) })
+                .collect()
+        };
+        // SAFETY: model, session, inputs and names live with the call; the elements of
+        // vectors stay where they are when the vectors move; the outputs have no data.
+        unsafe {
+            start(&self.session, "model run", finish, |options, out| {
+                run(
+                    self.session.as_ptr(),
+                    self.resource.as_ptr(),
+                    at,
+                    count,
+                    out_at,
+                    out_count,
+                    options,
+                    out,
+                )
+            })
+        }
+    }
+
     /// Names, types and shapes of the model's inputs and outputs.
     ///
     /// # Errors
@@ -293,6 +354,17 @@ impl Drop for Outputs {
         }
     }
 }
+
+/// What a call that was submitted works on.
+struct Flight<K> {
+    raw_inputs: Vec<vaccel_tensor>,
+    outputs: Outputs,
+    /// What the structures point at.
+    _kept: K,
+}
+
+// SAFETY: the structures point at what is in `_kept`, and at memory of malloc.
+unsafe impl<K: Send> Send for Flight<K> {}
 
 /// # Safety
 /// `raw` must have been filled by `vaccel_model_info`.

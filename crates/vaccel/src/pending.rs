@@ -73,7 +73,7 @@ unsafe extern "C" fn completed(_completion: *mut vaccel_completion, arg: *mut c_
 ///
 /// # Safety
 /// What the arguments point at must stay where it is as long as `finish` lives.
-unsafe fn start<T>(
+pub(crate) unsafe fn start<T>(
     session: &Session,
     what: &'static str,
     finish: impl FnOnce() -> Result<T> + Send + 'static,
@@ -319,45 +319,6 @@ impl Session {
                     to,
                     at,
                     max,
-                    options,
-                    out,
-                )
-            })
-        }
-    }
-
-    /// Submits [`image_classify`](Self::image_classify).
-    ///
-    /// # Errors
-    /// As [`noop_async`](Self::noop_async).
-    pub fn image_classify_async(
-        &self,
-        image: Vec<u8>,
-    ) -> Result<Pending<crate::image::Classification>> {
-        use crate::image::{Classification, NAME_ROOM, TEXT_ROOM};
-        let library = self.library();
-        let classify = library.extension(
-            library.functions().image_classification_async,
-            "vaccel_image_classification_async",
-        )?;
-        let (mut text, mut name) = (vec![0; TEXT_ROOM], vec![0; NAME_ROOM]);
-        let (from, len) = (image.as_ptr(), image.len());
-        let (at_text, at_name) = (text.as_mut_ptr(), name.as_mut_ptr());
-        let finish = move || {
-            drop(image);
-            Ok(Classification::new(&text, &name))
-        };
-        // SAFETY: as in `sgemm_async`.
-        unsafe {
-            start(self, "image classification", finish, |options, out| {
-                classify(
-                    self.as_ptr(),
-                    from.cast(),
-                    at_text,
-                    at_name,
-                    len,
-                    TEXT_ROOM,
-                    NAME_ROOM,
                     options,
                     out,
                 )

@@ -49,6 +49,10 @@ fn images(size: usize) -> Vec<Case> {
             let answer = s.image_classify(&image())?;
             Ok(json!([answer.text, answer.picture]))
         }),
+        Case::new(format!("image/labels {size}"), move |s| {
+            let answer = s.image_labels(&image())?;
+            Ok(json!([answer.text, answer.picture]))
+        }),
         Case::new(format!("image/detect {size}"), move |s| {
             Ok(json!(s.image_detect(&image())?.picture))
         }),

@@ -1,6 +1,7 @@
 //! Calls that are submitted and waited for later.
 
 use crate::case::{Case, expect, noise};
+use crate::models::load;
 use serde_json::json;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
-use vaccel::{Pending, Result, Session, Sgemm};
+use vaccel::{Pending, Result, Session, Sgemm, Tensor};
 
 const MANY: usize = 1000;
 
@@ -56,6 +57,42 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("async/refused", |s| {
             s.image_classify_async(b"poison and more".to_vec())?
                 .wait()?;
+            Ok(json!(null))
+        }),
+        Case::new("async/every image operation", |s| {
+            let image = || noise(5000, 3);
+            let calls = [
+                (s.image_detect_async(image())?, s.image_detect(&image())?),
+                (s.image_segment_async(image())?, s.image_segment(&image())?),
+                (s.image_pose_async(image())?, s.image_pose(&image())?),
+                (s.image_depth_async(image())?, s.image_depth(&image())?),
+            ];
+            for (call, blocking) in calls {
+                expect(&call.wait()?, &blocking)?;
+            }
+            Ok(json!(null))
+        }),
+        Case::new("async/models, together with what they work on", |s| {
+            let model = Arc::new(load(s, b"file", "count=2")?);
+            let input = |i: u64| Tensor::from_slice(&[2], &[i, i + 1]);
+            let calls = (0..MANY as u64)
+                .map(|i| {
+                    model.run_async(vec![("t0".into(), input(i)?), ("".into(), input(i + 7)?)])
+                })
+                .collect::<Result<Vec<_>>>()?;
+            // The calls keep it loaded.
+            drop(model);
+            for (i, outputs) in block_on(All::new(calls)).into_iter().enumerate() {
+                let (outputs, i) = (outputs?, i as u64);
+                expect(&outputs[0].as_slice::<u64>()?, &[i, i + 1].as_slice())?;
+                expect(&outputs[1].as_slice::<u64>()?, &[i + 7, i + 8].as_slice())?;
+            }
+            Ok(json!(MANY))
+        }),
+        Case::new("async/a model without its input", |s| {
+            let model = Arc::new(load(s, b"file", "count=2")?);
+            let one = Tensor::from_slice(&[1], &[1.0f32])?;
+            model.run_async(vec![("t0".into(), one)])?.wait()?;
             Ok(json!(null))
         }),
         Case::new("async/dropped calls harm nobody", |s| {

@@ -48,6 +48,10 @@ pub(crate) struct Options {
     /// Figures of the transport for --write: a file of `bench transport --peers --json`.
     #[arg(long, value_name = "FILE", requires = "write")]
     transport: Option<PathBuf>,
+    /// For --write: times of an earlier run of the overhead suite (target/bench/overhead.json),
+    /// instead of measuring them anew.
+    #[arg(long, value_name = "FILE", requires = "write")]
+    overhead: Option<PathBuf>,
     /// Report missed targets without failing.
     #[arg(long)]
     no_fail: bool,
@@ -118,7 +122,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             folder,
             transport: &transport,
         });
-        figures.extend(overhead::run(&prefix, options.iterations, page.as_ref())?);
+        let rows = match &options.overhead {
+            Some(file) => read(file)?,
+            None => overhead::run(&prefix, options.iterations)?,
+        };
+        if let Some(page) = &page {
+            page.write(&rows, options.iterations)?;
+        }
+        figures.extend(overhead::figures(&rows));
     }
     let missed = figures.iter().filter(|figure| !figure.ok).count();
     let all = figures.len();
@@ -135,9 +146,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn read(file: &std::path::Path) -> Result<Vec<Line>> {
+/// Figures of an earlier run.
+fn read<T: serde::de::DeserializeOwned>(file: &std::path::Path) -> Result<Vec<T>> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     serde_json::from_str(&text)
-        .with_context(|| format!("{} holds no figures of `bench transport`", file.display()))
+        .with_context(|| format!("{} is not of this benchmark", file.display()))
 }

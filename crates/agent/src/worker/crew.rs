@@ -112,6 +112,11 @@ impl Crew {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || inner.idle >= MAX_IDLE {
                 inner.total -= 1;
+                let last = inner.total == 0;
+                drop(inner);
+                if last {
+                    give_back();
+                }
                 return;
             }
             inner.idle += 1;
@@ -124,6 +129,16 @@ impl Crew {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Counts and a queue, changed in one step each.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns to the system what the allocator keeps of what many connections took at one
+/// time: nothing is going on.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it locks what it changes.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Callback, Completion, Job, Phase, State};
 use crate::ptr::Ptr;
-use crate::{Error, Result, err, lock, op, pool};
+use crate::{Error, Result, err, lock, log_warn, op, pool};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,11 +49,15 @@ fn default_timeout() -> u64 {
     static VALUE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     *VALUE.get_or_init(|| {
         let text = std::env::var("VACCEL_TIMEOUT").unwrap_or_default();
-        let seconds: f64 = text.trim().parse().unwrap_or(0.0);
-        if seconds > 0.0 && seconds.is_finite() {
-            (seconds * 1000.0).ceil() as u64
-        } else {
-            0
+        if text.is_empty() {
+            return 0;
+        }
+        match text.trim().parse::<f64>() {
+            Ok(seconds) if seconds > 0.0 && seconds.is_finite() => (seconds * 1000.0).ceil() as u64,
+            _ => {
+                log_warn!("VACCEL_TIMEOUT is ignored: `{text}` is not a number of seconds");
+                0
+            }
         }
     })
 }

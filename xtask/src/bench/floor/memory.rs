@@ -102,7 +102,8 @@ impl Memory {
         Ok(memory)
     }
 
-    fn round(&mut self) -> Result<()> {
+    /// One round trip.
+    pub(crate) fn round(&mut self) -> Result<()> {
         // END is far away: a run makes some hundred thousand rounds.
         self.last += 1;
         tell(self.page.asked(), self.last, self.wait);

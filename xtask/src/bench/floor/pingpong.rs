@@ -64,15 +64,17 @@ impl PingPong {
         })
     }
 
+    /// One round trip.
+    pub(crate) fn round(&mut self) -> Result<()> {
+        let stream = self.stream.as_mut().context("the floor has ended")?;
+        stream.write_all(&self.message)?;
+        stream.read_exact(&mut [0; SIZE])?;
+        Ok(())
+    }
+
     /// Microseconds of each round trip, sorted.
     pub(crate) fn measure(&mut self, calls: usize) -> Result<Vec<f64>> {
-        let stream = self.stream.as_mut().context("the floor has ended")?;
-        let mut answer = [0; SIZE];
-        bounded(calls, || {
-            stream.write_all(&self.message)?;
-            stream.read_exact(&mut answer)?;
-            Ok(())
-        })
+        bounded(calls, || self.round())
     }
 }
 

@@ -41,7 +41,7 @@ struct Times {
 
 /// One model and picture, in every way.
 #[derive(Serialize, Deserialize, Clone, Debug)]
-struct Row {
+pub(crate) struct Row {
     net: String,
     kilobytes: usize,
     /// Native first, then in process.
@@ -55,11 +55,16 @@ pub(crate) struct Page<'a> {
     pub(crate) transport: &'a [Line],
 }
 
-pub(crate) fn run(
-    prefix: &Path,
-    iterations: usize,
-    page: Option<&Page<'_>>,
-) -> Result<Vec<Figure>> {
+impl Page<'_> {
+    /// Writes the page and its drawings.
+    pub(crate) fn write(&self, rows: &[Row], iterations: usize) -> Result<()> {
+        let vsock = vsock::probe().err().map(|error| format!("{error:#}"));
+        page::write(self, rows, iterations, vsock.as_deref())
+    }
+}
+
+/// Measures; what came of it is in target/bench/overhead.json, too.
+pub(crate) fn run(prefix: &Path, iterations: usize) -> Result<Vec<Row>> {
     anyhow::ensure!(iterations > 0, "no iterations");
     let folder = target_dir().join("bench");
     let pictures = pictures::make(&folder.join("pictures"))?;
@@ -113,11 +118,12 @@ pub(crate) fn run(
     }
     let all = serde_json::to_string_pretty(&rows)?;
     std::fs::write(folder.join("overhead.json"), all)?;
-    if let Some(page) = page {
-        let vsock = vsock.err().map(|error| format!("{error:#}"));
-        page::write(page, &rows, iterations, vsock.as_deref())?;
-    }
-    Ok(rows.iter().flat_map(figures).collect())
+    Ok(rows)
+}
+
+/// Each way beside native.
+pub(crate) fn figures(rows: &[Row]) -> Vec<Figure> {
+    rows.iter().flat_map(row_figures).collect()
 }
 
 /// All ways, taking turns; the first tenth warms up.
@@ -158,7 +164,7 @@ fn summary(way: &str, mut times: Vec<f64>) -> Times {
     }
 }
 
-fn figures(row: &Row) -> Vec<Figure> {
+fn row_figures(row: &Row) -> Vec<Figure> {
     let [native, others @ ..] = &row.ways[..] else {
         return Vec::new();
     };

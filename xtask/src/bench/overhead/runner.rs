@@ -142,7 +142,8 @@ pub(crate) fn child(job: &Job) -> Result<()> {
     );
     let resource = Resource::open(&job.model, ResourceType::Model)?;
     resource.register(&session)?;
-    turns(|| Ok(session.image_classify(&jpeg)?.text))
+    // No annotated picture: the native way makes none either.
+    turns(|| Ok(session.image_labels(&jpeg)?.text))
 }
 
 fn turns(classify: impl Fn() -> Result<String>) -> Result<()> {

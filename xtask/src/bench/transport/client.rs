@@ -5,10 +5,11 @@
 //! with a number of calls.
 
 use super::remote::Way;
+use crate::bench::floor::{Kind, Memory, PingPong, Wait};
 use crate::bench::sample::open_library;
 use crate::process::OWN;
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,18 @@ use vaccel::{Config, Session};
 pub(crate) struct Options {
     /// The staged installation.
     prefix: PathBuf,
+    /// Make bare round trips with a process of its own instead.
+    #[arg(long, value_enum)]
+    floor: Option<Floor>,
+}
+
+/// What an empty call is beside.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Floor {
+    /// A number in shared memory, and a futex.
+    Futex,
+    /// 64 bytes over TCP.
+    Tcp,
 }
 
 /// One of them; it ends when this is dropped.
@@ -33,12 +46,25 @@ impl Client {
     /// Starts it; it may not be connected yet. It inherits the processors of this thread.
     pub(super) fn start(prefix: &Path, way: &Way) -> Result<Self> {
         let mut command = Command::new(OWN);
-        command
-            .arg("bench-client")
-            .arg(prefix)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.arg("bench-client").arg(prefix);
         way.apply(&mut command);
+        Self::spawn(command)
+    }
+
+    /// Starts one that makes bare round trips.
+    pub(super) fn bare(prefix: &Path, floor: Floor) -> Result<Self> {
+        let mut command = Command::new(OWN);
+        let name = match floor {
+            Floor::Futex => "futex",
+            Floor::Tcp => "tcp",
+        };
+        command.arg("bench-client").arg(prefix);
+        command.args(["--floor", name]);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start a client")?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("a client has no output")?;
@@ -92,24 +118,40 @@ pub(super) fn now() -> u64 {
 
 /// What such a process does.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    open_library(&options.prefix)?;
-    vaccel::bootstrap_with(&Config {
-        plugins: vec!["rpc".into()],
-        ..Config::default()
-    })?;
-    let session = Session::with_hint(vaccel::hint::REMOTE)?;
-    session.noop()?;
+    match options.floor {
+        Some(Floor::Futex) => {
+            let mut memory = Memory::start(Wait::Futex)?;
+            obey(|| memory.round())
+        }
+        Some(Floor::Tcp) => {
+            let mut socket = PingPong::start(Kind::Tcp, 64)?;
+            obey(|| socket.round())
+        }
+        None => {
+            open_library(&options.prefix)?;
+            vaccel::bootstrap_with(&Config {
+                plugins: vec!["rpc".into()],
+                ..Config::default()
+            })?;
+            let session = Session::with_hint(vaccel::hint::REMOTE)?;
+            obey(|| Ok(session.noop()?))
+        }
+    }
+}
+
+fn obey(mut call: impl FnMut() -> Result<()>) -> Result<()> {
+    call()?;
     for line in std::io::stdin().lines() {
         let line = line?;
         let done = match line.split(' ').collect::<Vec<_>>()[..] {
             ["calls", count] => {
                 let count = count.parse()?;
                 for _ in 0..count {
-                    session.noop()?;
+                    call()?;
                 }
                 count
             }
-            ["window", begin, end] => window(&session, begin.parse()?, end.parse()?)?,
+            ["window", begin, end] => window(&mut call, begin.parse()?, end.parse()?)?,
             _ => bail!("a client cannot do `{line}`"),
         };
         println!("{done}");
@@ -117,10 +159,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn window(session: &Session, begin: u64, end: u64) -> Result<u64> {
+fn window(call: &mut impl FnMut() -> Result<()>, begin: u64, end: u64) -> Result<u64> {
     let mut count = 0;
     loop {
-        session.noop()?;
+        call()?;
         match now() {
             time if time > end => return Ok(count),
             time => count += u64::from(time >= begin),

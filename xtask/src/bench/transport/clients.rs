@@ -1,6 +1,6 @@
 //! Many clients at once: each a process with a connection of its own.
 
-use super::client::{Client, now};
+use super::client::{Client, Floor, now};
 use super::{Placement, ROUNDS, Way};
 use crate::bench::figure::Figure;
 use crate::bench::sample::{bind, median};
@@ -47,27 +47,20 @@ pub(super) fn run(prefix: &Path) -> Result<Vec<Figure>> {
 
 fn scaling(prefix: &Path, way: &Way, name: &str, target: bool) -> Result<Vec<Figure>> {
     let most = COUNTS.into_iter().max().unwrap_or(1);
-    let mut clients = (0..most)
-        .map(|_| Client::start(prefix, way))
-        .collect::<Result<Vec<_>>>()?;
-    // All are connected when all have answered; those without work wait for their input.
-    for client in &mut clients {
-        client.calls(1)?;
-    }
-    let mut rates = [const { Vec::new() }; COUNTS.len()];
-    for _ in 0..ROUNDS {
-        for (count, rates) in COUNTS.into_iter().zip(&mut rates) {
-            rates.push(rate(&mut clients[..count])?);
-        }
-    }
-    let rates = rates.map(|mut rates| median(&mut rates));
+    let rates = rates(|| Client::start(prefix, way))?;
+    let floor = match way.name {
+        "tcp" => Floor::Tcp,
+        _ => Floor::Futex,
+    };
+    let floors = floor_rates(prefix, floor)?;
     let four = rates[1];
     Ok(COUNTS
         .into_iter()
         .zip(rates)
-        .map(|(count, rate)| {
+        .zip(floors)
+        .map(|((count, rate), floor)| {
             let title = format!("empty ops of {count} clients, {name}");
-            let figure = Figure::plain(&title, rate, "/s");
+            let figure = Figure::plain(&title, rate, "/s").with_floor(floor);
             if count != most {
                 return figure;
             }
@@ -80,6 +73,28 @@ fn scaling(prefix: &Path, way: &Way, name: &str, target: bool) -> Result<Vec<Fig
             }
         })
         .collect())
+}
+
+/// Bare round trips of as many pairs of processes.
+fn floor_rates(prefix: &Path, floor: Floor) -> Result<[f64; COUNTS.len()]> {
+    rates(|| Client::bare(prefix, floor))
+}
+
+/// Calls a second of 1, 4, 16 and 64 processes.
+fn rates(start: impl Fn() -> Result<Client>) -> Result<[f64; COUNTS.len()]> {
+    let most = COUNTS.into_iter().max().unwrap_or(1);
+    let mut clients = (0..most).map(|_| start()).collect::<Result<Vec<_>>>()?;
+    // All are connected when all have answered; those without work wait for their input.
+    for client in &mut clients {
+        client.calls(1)?;
+    }
+    let mut rates = [const { Vec::new() }; COUNTS.len()];
+    for _ in 0..ROUNDS {
+        for (count, rates) in COUNTS.into_iter().zip(&mut rates) {
+            rates.push(rate(&mut clients[..count])?);
+        }
+    }
+    Ok(rates.map(|mut rates| median(&mut rates)))
 }
 
 /// Calls a second of all together, within one window of time.

@@ -20,6 +20,8 @@ const MEMORY: f64 = 32.0;
 const QUIET: Duration = Duration::from_secs(2);
 /// Longest wait for processes to become quiet.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Threads that served a connection wait 10 s for the next one, and are none of its own.
+const REST: Duration = Duration::from_secs(11);
 /// Longest that it may take to open all connections.
 const OPENING: Duration = Duration::from_secs(120);
 /// Client processes with shared memory that are measured.
@@ -205,6 +207,7 @@ fn quiet_memory(agent: &Agent) -> Result<f64> {
 
 /// Waits until nothing runs any more. An agent that never rests shows in the figure of wakeups.
 fn settle(agent: &Agent) -> Result<()> {
+    std::thread::sleep(REST);
     let begun = Instant::now();
     let mut last = switches(agent)?;
     loop {
