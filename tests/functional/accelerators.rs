@@ -62,3 +62,60 @@ fn opencl_devices_serve_products_vectors_and_extremes_here_and_remotely() {
         ],
     );
 }
+
+/// Finds a bright middle in a window of 24: one feature, the window less nine times the
+/// middle third, which has the ninth part of its area.
+const CASCADE: &str = r#"<?xml version="1.0"?>
+<opencv_storage><cascade type_id="opencv-cascade-classifier">
+<stageType>BOOST</stageType><featureType>HAAR</featureType>
+<height>24</height><width>24</width>
+<stageParams><maxWeakCount>1</maxWeakCount></stageParams>
+<featureParams><maxCatCount>0</maxCatCount></featureParams>
+<stageNum>1</stageNum>
+<stages><_><maxWeakCount>1</maxWeakCount><stageThreshold>0.5</stageThreshold>
+<weakClassifiers><_><internalNodes>0 -1 0 -1.0</internalNodes>
+<leafValues>1. -1.</leafValues></_></weakClassifiers></_></stages>
+<features><_><rects><_>0 0 24 24 1.</_><_>8 8 8 8 -9.</_></rects></_></features>
+</cascade></opencv_storage>"#;
+
+#[test]
+fn cascades_of_opencv_draw_boxes_here_and_remotely() {
+    let about = about("opencv");
+    if about["ext"]["ready"] != true {
+        eprintln!("SKIPPED: opencv is not ready: {about}");
+        return;
+    }
+    let prefix = stage().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (input, model) = (
+        folder.path().join("in.png"),
+        folder.path().join("model.xml"),
+    );
+    // A bright square on dark ground.
+    let picture = image::RgbImage::from_fn(120, 90, |x, y| {
+        let inside = (60..76).contains(&x) && (40..56).contains(&y);
+        image::Rgb([if inside { 220 } else { 20 }; 3])
+    });
+    picture.save(&input).unwrap();
+    std::fs::write(&model, CASCADE).unwrap();
+    let agent = Agent::start(&prefix, "opencv", &[], &[]).unwrap();
+    let mut drawn = Vec::new();
+    for (plugins, address) in [("opencv", String::new()), ("rpc", agent.address())] {
+        let output = folder.path().join(format!("{plugins}.png"));
+        Program::new(&prefix, "detect")
+            .env("VACCEL_PLUGINS", plugins)
+            .env("VACCEL_RPC_ADDRESS", &address)
+            .args([&input, &model])
+            .arg("1")
+            .arg(&output)
+            .run()
+            .unwrap()
+            .success()
+            .unwrap_or_else(|error| panic!("{plugins}: {error:#}"));
+        drawn.push(image::open(&output).unwrap().to_rgb8());
+    }
+    assert_eq!(drawn[0].dimensions(), picture.dimensions());
+    let green = |p: &image::Rgb<u8>| p.0 == [0, 200, 0];
+    assert!(drawn[0].pixels().any(green), "nothing is drawn");
+    assert_eq!(drawn[0], drawn[1], "the same remotely");
+}

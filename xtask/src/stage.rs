@@ -15,7 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Plugins that are installed; `template` is an example and stays out.
-const PLUGINS: &[&str] = &["noop", "exec", "mbench", "onnx", "blas", "opencl", "rpc"];
+const PLUGINS: &[&str] = &[
+    "noop", "exec", "mbench", "onnx", "blas", "opencl", "opencv", "rpc",
+];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

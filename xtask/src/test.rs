@@ -33,6 +33,9 @@ const LIBRARIES: &[(&str, &str)] = &[
     ("libpocl.so.2", "pocl-opencl-icd"),
     ("libopenblas.so.0", "libopenblas0-pthread"),
     ("libblis.so.4", "libblis4-pthread"),
+    ("libopencv_objdetect.so ", "libopencv-objdetect-dev"),
+    ("libopencv_video.so ", "libopencv-video-dev"),
+    ("libopencv_imgcodecs.so ", "libopencv-imgcodecs-dev"),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
