@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 /// Plugins that belong to the installation.
-const KNOWN: &[&str] = &["onnx", "blas", "opencl", "opencv", "exec", "noop", "mbench", "rpc"];
+const KNOWN: &[&str] = &[
+    "onnx", "blas", "opencl", "opencv", "exec", "noop", "mbench", "rpc",
+];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {
     connect::start(options, "noop")?;
