@@ -72,7 +72,7 @@ pub(crate) fn cases() -> Vec<Case> {
             }
             Ok(json!(null))
         }),
-        Case::new("async/models, together with what they work on", |s| {
+        Case::new("model/many submitted, as futures", |s| {
             let model = Arc::new(load(s, b"file", "count=2")?);
             let input = |i: u64| Tensor::from_slice(&[2], &[i, i + 1]);
             let calls = (0..MANY as u64)
@@ -89,7 +89,7 @@ pub(crate) fn cases() -> Vec<Case> {
             }
             Ok(json!(MANY))
         }),
-        Case::new("async/a model without its input", |s| {
+        Case::new("model/submitted without its input", |s| {
             let model = Arc::new(load(s, b"file", "count=2")?);
             let one = Tensor::from_slice(&[1], &[1.0f32])?;
             model.run_async(vec![("t0".into(), one)])?.wait()?;
