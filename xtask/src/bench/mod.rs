@@ -66,7 +66,7 @@ enum Suite {
     Dispatch,
     /// Calls through the agent.
     Transport,
-    /// Pictures classified without vaccel, with it, and through the agent; takes half an hour.
+    /// Pictures classified without vaccel, with it, and through the agent; takes a quarter of an hour.
     Overhead,
 }
 

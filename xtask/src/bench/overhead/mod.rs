@@ -80,7 +80,7 @@ pub(crate) fn run(prefix: &Path, iterations: usize) -> Result<Vec<Row>> {
             nets::folder(&folder, "mobilenetv2")?,
             &[0, 3],
         ),
-        ("resnet50", nets::folder(&folder, "resnet50")?, &[0, 3]),
+        ("resnet50", nets::folder(&folder, "resnet50")?, &[0]),
     ];
     let vsock = vsock::probe();
     let mut addresses = vec!["tcp://127.0.0.1:0".to_string()];

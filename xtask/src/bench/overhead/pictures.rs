@@ -12,15 +12,14 @@ pub(crate) struct Sample {
     pub(crate) kilobytes: usize,
 }
 
-/// Sides in pixels, and quality: about 40, 150, 400 and 770 KB.
-const KINDS: [(u32, u8); 4] = [(320, 78), (640, 76), (1024, 78), (1400, 79)];
+/// Sides in pixels, and thousands of bytes.
+const KINDS: [(u32, usize); 4] = [(320, 41), (640, 150), (1024, 400), (1400, 772)];
 
 pub(crate) fn make(folder: &Path) -> Result<Vec<Sample>> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let make = |&(side, quality): &(u32, u8)| {
+    let make = |&(side, kilobytes): &(u32, usize)| {
         let path = folder.join(format!("{side}.jpg"));
-        let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, quality).encode_image(&scene(side))?;
+        let jpeg = compressed(&scene(side), kilobytes * 1000)?;
         std::fs::write(&path, &jpeg)?;
         Ok(Sample {
             path,
@@ -28,6 +27,30 @@ pub(crate) fn make(folder: &Path) -> Result<Vec<Sample>> {
         })
     };
     KINDS.iter().map(make).collect()
+}
+
+/// At the quality that comes nearest to so many bytes.
+fn compressed(scene: &RgbImage, bytes: usize) -> Result<Vec<u8>> {
+    let at = |quality| {
+        let mut jpeg = Vec::new();
+        JpegEncoder::new_with_quality(&mut jpeg, quality).encode_image(scene)?;
+        anyhow::Ok(jpeg)
+    };
+    let (mut low, mut high) = (50, 98);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        match at(middle)?.len() < bytes {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    let (under, over) = (at(low)?, at(high)?);
+    Ok(
+        match bytes - under.len().min(bytes) < over.len().abs_diff(bytes) {
+            true => under,
+            false => over,
+        },
+    )
 }
 
 /// Waves and grain: about as many bytes a pixel as a photograph has.
@@ -43,4 +66,17 @@ fn scene(side: u32) -> RgbImage {
         let wave = |f: f32, p: f32| 110.0 + 90.0 * ((x * f + p).sin() * (y * f * 0.7 - p).cos());
         Rgb([wave(9.0, 0.3), wave(14.0, 1.1), wave(23.0, 2.0)].map(|v| (v + grain) as u8))
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_have_about_the_sizes_that_are_wanted() {
+        let scene = scene(320);
+        let jpeg = compressed(&scene, 41_000).unwrap();
+        assert!(jpeg.len().abs_diff(41_000) < 3000, "{}", jpeg.len());
+    }
 }
