@@ -4,6 +4,7 @@
 //! makes, named by `VACCEL_STAGE`: the programs and libraries that a user gets.
 
 mod agent;
+pub mod hostile;
 mod meter;
 mod program;
 

@@ -3,9 +3,11 @@
 mod abi;
 mod archive;
 mod bench;
+mod chaos;
 mod cross;
 mod demo;
 mod docs;
+mod fuzz;
 mod models;
 mod nets;
 mod process;
@@ -57,6 +59,10 @@ enum Command {
     Cross(cross::Options),
     /// Write the pages that follow from the code.
     Docs(docs::Options),
+    /// Let everything go wrong, and look what still holds.
+    Chaos(chaos::Options),
+    /// Fuzz everything that reads bytes of others.
+    Fuzz(fuzz::Options),
     /// The other end of a floor.
     #[command(hide = true)]
     BenchPeer(bench::floor::PeerOptions),
@@ -98,6 +104,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Abi(options) => abi::run(&options),
         Command::Cross(options) => cross::run(&options),
         Command::Docs(options) => docs::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::BenchPeer(options) => bench::floor::peer(&options),
         Command::BenchClient(options) => bench::transport::client::run(&options),
         Command::BenchRegister(options) => bench::transport::resources::register(&options),

@@ -65,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             )
         })?;
         step("models", || crate::models::check_staged(&prefix))?;
+        step("corpora of the fuzzer", crate::fuzz::corpora)?;
     }
     eprintln!("all tests passed in {} s", begin.elapsed().as_secs());
     Ok(())

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: figures that anyone can measure again, each beside its floor.
 
 mod dispatch;
-mod figure;
+pub(crate) mod figure;
 pub(crate) mod floor;
 pub(crate) mod overhead;
 mod peers;

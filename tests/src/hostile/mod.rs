@@ -1,0 +1,23 @@
+//! Hostile clients, honest ones, and an agent that serves both.
+//!
+//! * [`Host`]: an agent, what its processes hold, and whether all of it is given back.
+//! * [`Honest`]: a client whose answers are known beforehand.
+//! * [`Raw`]: a client that says whatever it likes, and searches all that it receives.
+//! * [`model`]: random scripts of both, from a seed, and the shortest that still fails.
+//! * [`blast`]: as many mutated frames as an agent can take.
+
+pub mod blast;
+mod frames;
+mod honest;
+mod host;
+pub mod model;
+mod random;
+mod raw;
+mod scan;
+
+pub use frames::{FUNCTIONS, Ids, TEMPLATES, request};
+pub use honest::{Honest, Watch};
+pub use host::{Held, Host, library, shim};
+pub use random::{Random, mutate};
+pub use raw::Raw;
+pub use scan::{Scanner, marker};
