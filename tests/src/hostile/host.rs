@@ -154,6 +154,36 @@ impl Host {
         }
     }
 
+    /// What its processes hold once it has so many workers and nothing has changed for a while:
+    /// a worker that is starting still makes files.
+    ///
+    /// # Errors
+    /// When that does not happen.
+    pub fn at_rest(&self, workers: usize) -> Result<Held> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut before = self.held();
+        let mut calm = 0;
+        while calm < 4 {
+            if Instant::now() > deadline {
+                bail!(
+                    "it does not come to rest: {before:?}\n{}",
+                    tail(&self.log())
+                );
+            }
+            std::thread::sleep(Duration::from_millis(25));
+            let now = self.held();
+            let same = (now.workers, now.descriptors, now.files)
+                == (before.workers, before.descriptors, before.files);
+            calm = if same && now.workers == workers {
+                calm + 1
+            } else {
+                0
+            };
+            before = now;
+        }
+        Ok(before)
+    }
+
     /// Waits until it holds no more than `before`, but for 4 MiB of memory.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ impl World {
             scanner: Scanner::new(who, 3),
         };
         Ok(Self {
-            before: host.held(),
+            before: host.at_rest(if isolation == "shared" { 1 } else { 2 })?,
             host,
             honest,
             enemies: [enemy(0), enemy(1)],

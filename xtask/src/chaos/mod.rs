@@ -341,9 +341,8 @@ impl Chaos {
         } else {
             1 + if options.contains(&"--pool") { 2 } else { 1 }
         };
-        wait("the workers are ready", || host.workers().len() == expected)?;
         Ok(Scene {
-            before: host.held(),
+            before: host.at_rest(expected)?,
             host,
             watch,
         })
