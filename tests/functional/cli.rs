@@ -224,6 +224,34 @@ fn sgemm_is_computed_and_checked() {
 }
 
 #[test]
+fn info_tells_what_workers_are_locked_in_by() {
+    let about = vaccel(&["info", "--security", "--json"]).success().unwrap();
+    let about: Value = serde_json::from_str(&about).unwrap();
+    let parts = about["parts"].as_array().unwrap();
+    let readable = vaccel(&["info", "--security"]).success().unwrap();
+    for part in parts {
+        let name = part["part"].as_str().unwrap();
+        let line = readable
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap();
+        let holds = part["holds"].as_bool().unwrap();
+        assert_eq!(line.contains(" yes "), holds, "{line}");
+        assert!(!part["detail"].as_str().unwrap().is_empty(), "{name}");
+    }
+    // These no kernel of the last ten years lacks.
+    for name in [
+        "no-new-privileges",
+        "not-dumpable",
+        "limits",
+        "capabilities",
+    ] {
+        let part = parts.iter().find(|part| part["part"] == name).unwrap();
+        assert_eq!(part["holds"], true, "{part}");
+    }
+}
+
+#[test]
 fn info_lists_plugins_and_what_is_missing() {
     let about = vaccel(&["info", "--json"]).success().unwrap();
     let about: Value = serde_json::from_str(&about).unwrap();

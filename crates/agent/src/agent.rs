@@ -11,6 +11,7 @@ use clap::Parser;
 use vaccel_transport::Address;
 
 use crate::cache::desk::Desk;
+use crate::jail::{self, Prepared};
 use crate::listen::{self, Listener};
 use crate::options::{Isolation, Options};
 use crate::pool::{Pool, Settings};
@@ -40,6 +41,8 @@ pub fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<()> {
     raise_descriptor_limit();
+    // Before there are threads: it is tried by children.
+    let jail = jail::prepare(&options)?;
     let base = options
         .run_dir
         .clone()
@@ -60,7 +63,7 @@ fn run(options: Options) -> Result<()> {
     let tls = Tls::new(&options, &addresses)?;
     let rundir = Rundir::create(&base)?;
     let cache = cache(&options)?;
-    let mut recipe = recipe(&options)?;
+    let mut recipe = recipe(&options, jail)?;
     if cache.is_some() {
         recipe.arguments.push("--content".into());
     }
@@ -131,7 +134,7 @@ fn take_descriptor(number: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-fn recipe(options: &Options) -> Result<Recipe> {
+fn recipe(options: &Options, jail: Prepared) -> Result<Recipe> {
     let program = match &options.worker {
         Some(program) => std::path::absolute(program)?,
         None => worker_program()?,
@@ -163,6 +166,7 @@ fn recipe(options: &Options) -> Result<Recipe> {
             format!("{}ms", options.park_after.as_millis()),
         ),
         ("--log-level", options.log_level.name().to_owned()),
+        ("--jail", jail.to_json()),
     ]
     .into_iter()
     .flat_map(|(name, value)| [name.into(), value.into()])
@@ -191,6 +195,8 @@ fn recipe(options: &Options) -> Result<Recipe> {
         arguments,
         pass_env: options.pass_env.clone(),
         set_env,
+        jailed: jail.is_on(),
+        namespaces: jail.namespaces,
     })
 }
 

@@ -7,6 +7,7 @@
 //!
 //! * [`supervisor`]: the agent's loop. [`pool`]: its workers. [`process`]: one of them.
 //! * [`cache`]: content that need not be sent again.
+//! * [`jail`]: how workers are locked in; what this machine lacks for it.
 //! * [`handoff`]: what the two say to each other.
 //! * [`worker`]: the other program; it serves connections as `docs/protocol.md` says.
 //!
@@ -16,6 +17,7 @@ pub mod agent;
 pub mod backoff;
 pub mod cache;
 pub mod handoff;
+pub mod jail;
 pub mod listen;
 pub mod log;
 pub mod options;

@@ -143,6 +143,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub worker: Option<PathBuf>,
 
+    /// How workers are locked in.
+    #[command(flatten)]
+    pub jail: crate::jail::JailArguments,
+
     /// How long workers may take to finish what runs when the agent is told to end.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub drain_timeout: Duration,

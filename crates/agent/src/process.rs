@@ -13,6 +13,8 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
+use vaccel_jail::namespaces::Plan;
+
 use crate::handoff::{self, ToAgent, ToWorker};
 
 /// Variables that a worker is given, by name.
@@ -80,6 +82,10 @@ pub struct Recipe {
     pub pass_env: Vec<String>,
     /// Variables with values of the agent's choice.
     pub set_env: Vec<(String, OsString)>,
+    /// Namespaces of its own.
+    pub namespaces: Plan,
+    /// Files that belong to a user are to be in its folder: it can write nowhere else.
+    pub jailed: bool,
 }
 
 /// A worker process that has not been waited for.
@@ -124,12 +130,18 @@ impl Process {
             // Signals for the agent's group (Ctrl-C) are the agent's; and what a worker
             // leaves behind can be ended as a group.
             .process_group(0);
+        if recipe.jailed {
+            for name in ["HOME", "TMPDIR", "XDG_CACHE_HOME"] {
+                command.env(name, &folder);
+            }
+        }
         let parent = rustix::process::getpid();
+        let namespaces = recipe.namespaces.clone();
         let channel = theirs.as_raw_fd();
         // SAFETY: only calls that may be made between fork and exec; the descriptor
         // stays open until after `spawn`.
         unsafe {
-            command.pre_exec(move || prepare_child(parent, channel));
+            command.pre_exec(move || prepare_child(&namespaces, parent, channel));
         }
         let child = command
             .spawn()
@@ -266,7 +278,9 @@ pub fn describe(status: ExitStatus) -> String {
 }
 
 /// What happens in the child before it becomes the worker.
-fn prepare_child(parent: Pid, channel: i32) -> io::Result<()> {
+fn prepare_child(namespaces: &Plan, parent: Pid, channel: i32) -> io::Result<()> {
+    // First, because what follows is undone by a change of rights.
+    namespaces.apply()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The agent may have ended before that took effect.
     if rustix::process::getppid() != Some(parent) {
@@ -317,6 +331,8 @@ mod tests {
             arguments: vec!["-c".into(), script.into(), "worker".into()],
             pass_env: vec![],
             set_env: vec![("VACCEL_TEST".into(), "set".into())],
+            namespaces: Plan::None,
+            jailed: false,
         }
     }
 

@@ -73,7 +73,7 @@ fn a_shared_worker_that_dies_is_replaced() {
 
 #[test]
 fn processes_that_an_operation_started_end_with_its_connection() {
-    let agent = Agent::start(&[]);
+    let agent = Agent::start(&["--jail-spawn"]);
     let client = agent.connect();
     let session = client.open_session(EXEC);
     let outputs = client

@@ -10,6 +10,7 @@ mod info;
 mod options;
 mod progress;
 mod run;
+mod security;
 mod sgemm;
 
 use clap::{CommandFactory, Parser};
@@ -52,6 +53,7 @@ fn dispatch(options: &Options) -> anyhow::Result<()> {
         Command::Exec(exec) => exec::run(options, exec),
         Command::Bench(bench) => bench::run(options, bench),
         Command::BenchClient(client) => bench::client(options, client),
+        Command::Info(info) if info.security => security::run(info.json),
         Command::Info(info) => info::run(options, info),
         Command::Agent(agent) => agent::run(agent),
         Command::Certs(certs) => certs::run(certs),

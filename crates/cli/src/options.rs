@@ -297,6 +297,10 @@ pub(crate) struct Info {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// What workers of an agent on this machine are locked in by: each part is tried.
+    #[arg(long)]
+    pub(crate) security: bool,
 }
 
 #[derive(Args)]

@@ -74,7 +74,8 @@ pub fn main() -> ExitCode {
     }
     // SAFETY: it is open, and was given to this program by its agent.
     let channel = unsafe { OwnedFd::from_raw_fd(options.fd) };
-    let about = match jail::enter(channel.as_fd()).and_then(|()| start_library(&options)) {
+    let about = match jail::enter(channel.as_fd(), &options).and_then(|()| start_library(&options))
+    {
         Ok(about) => about,
         Err(e) => {
             let reason = format!("{e:#}");

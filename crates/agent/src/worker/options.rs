@@ -61,6 +61,10 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration)]
     pub park_after: Duration,
 
+    /// How it is locked in, as JSON.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = crate::jail::parse)]
+    pub jail: vaccel_jail::JailOptions,
+
     /// The agent keeps content.
     #[arg(long)]
     pub content: bool,

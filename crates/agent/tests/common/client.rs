@@ -210,7 +210,7 @@ pub struct Hold {
 impl Hold {
     pub fn new() -> Self {
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir_in(super::OPEN).unwrap(),
         }
     }
 

@@ -22,6 +22,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const AGENT: &str = env!("CARGO_BIN_EXE_vaccel-agent");
 pub const WORKER: &str = env!("CARGO_BIN_EXE_vaccel-worker");
 
+/// A folder that workers of tests may use beside their own.
+pub const OPEN: &str = env!("CARGO_TARGET_TMPDIR");
+
 /// Flags of a session that the exec plugin serves.
 pub const EXEC: u32 = vaccel_abi::plugin::PLUGIN_GENERIC;
 
@@ -137,6 +140,7 @@ impl Agent {
             .arg("--run-dir")
             .arg(dir.path().join("run"))
             .args(["--plugins", plugins, "--log-level", "debug"])
+            .args(["--jail-write", OPEN])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -256,18 +260,21 @@ impl Drop for Agent {
     }
 }
 
-/// The library made of `helper.c`, compiled once.
+/// The library made of `helper.c` and `malice.c`, compiled once.
 pub fn helper() -> &'static Path {
     static HELPER: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = HELPER.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir_in(OPEN).unwrap();
         let path = dir.path().join("helper.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/helper.c");
+        let sources = [
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/helper.c"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/malice.c"),
+        ];
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
         let status = Command::new(&compiler)
             .args(["-shared", "-fPIC", "-o"])
             .arg(&path)
-            .arg(source)
+            .args(sources)
             .status()
             .unwrap_or_else(|e| {
                 panic!("{compiler}: {e}; a C compiler is needed, as for libvaccel")

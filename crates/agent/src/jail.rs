@@ -1,0 +1,187 @@
+//! How workers are locked in: what is asked for, and what this machine has for it.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use vaccel_jail::namespaces::Plan;
+use vaccel_jail::{JailOptions, Mode, Part, probe};
+
+use crate::options::{Options, bytes};
+use crate::{debug, warn};
+
+/// Descriptors of a worker, where nothing is said.
+const FILES: u64 = 65_536;
+/// Processes and threads of a worker, where nothing is said.
+const PROCESSES: u64 = 4096;
+
+/// Options of the command line.
+#[derive(Debug, Clone, Default, Args)]
+pub struct JailArguments {
+    /// How workers are locked in: `on` as well as this machine can, with a warning for
+    /// each part that it lacks; `strict` all of it, or nobody is served; `off` for debugging.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub jail: JailMode,
+
+    /// File or folder that workers may read, beside libraries, plugins and models; may be
+    /// given several times.
+    #[arg(long, value_name = "PATH")]
+    pub jail_read: Vec<PathBuf>,
+
+    /// File or folder that workers may change; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub jail_write: Vec<PathBuf>,
+
+    /// Private memory of a worker.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub jail_memory: Option<u64>,
+
+    /// All that a worker maps, private or not. Not for backends with devices.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub jail_address_space: Option<u64>,
+
+    /// Descriptors that a worker may have open [default: 65536, or fewer where the agent's
+    /// own limit is lower].
+    #[arg(long, value_name = "N")]
+    pub jail_files: Option<u64>,
+
+    /// Workers may start programs, whatever their plugins need.
+    #[arg(long)]
+    pub jail_spawn: bool,
+
+    /// Workers may make sockets, whatever their plugins need.
+    #[arg(long)]
+    pub jail_network: bool,
+
+    /// Workers may make memory executable, whatever their plugins need.
+    #[arg(long)]
+    pub jail_jit: bool,
+}
+
+/// How it is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum JailMode {
+    /// As well as this machine can.
+    #[default]
+    On,
+    /// All of it, or nobody is served.
+    Strict,
+    /// Not at all.
+    Off,
+}
+
+impl JailArguments {
+    /// What is asked for.
+    #[must_use]
+    pub fn options(&self) -> JailOptions {
+        JailOptions {
+            mode: match self.jail {
+                JailMode::On => Mode::On,
+                JailMode::Strict => Mode::Strict,
+                JailMode::Off => Mode::Off,
+            },
+            read: self.jail_read.clone(),
+            write: self.jail_write.clone(),
+            memory: self.jail_memory,
+            address_space: self.jail_address_space,
+            processes: None,
+            files: self.jail_files,
+            file_size: None,
+            jit: self.jail_jit.then_some(true),
+            network: self.jail_network.then_some(true),
+            spawn: self.jail_spawn.then_some(true),
+        }
+    }
+}
+
+/// A jail for the workers of an agent.
+#[derive(Debug, Clone, Default)]
+pub struct Prepared {
+    /// For the worker itself.
+    pub options: JailOptions,
+    /// For its start.
+    pub namespaces: Plan,
+}
+
+impl Prepared {
+    /// For the worker's command line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts, numbers and paths that came as texts.
+        serde_json::to_string(&self.options).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// Workers are locked in at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.options.mode != Mode::Off
+    }
+}
+
+/// The JSON of [`Prepared::to_json`].
+///
+/// # Errors
+/// Where it is none.
+pub fn parse(json: &str) -> Result<JailOptions, String> {
+    serde_json::from_str(json).map_err(|e| e.to_string())
+}
+
+/// Tries what this machine has, warns once of each part that it lacks, and fills in limits.
+/// Called with one thread.
+///
+/// # Errors
+/// In strict mode, when a part is missing; paths that are none.
+pub fn prepare(options: &Options) -> Result<Prepared> {
+    let mut asked = options.jail.options();
+    for path in asked.read.iter_mut().chain(&mut asked.write) {
+        *path = std::path::absolute(&*path)?;
+        if path.to_str().is_none() {
+            bail!("--jail-read, --jail-write: {} is not UTF-8", path.display());
+        }
+    }
+    if asked.mode == Mode::Off {
+        warn!(
+            "--jail off: workers are NOT locked in; whoever may connect can do what this user \
+             can, through any fault of a plugin. For debugging only"
+        );
+        return Ok(Prepared {
+            options: asked,
+            namespaces: Plan::None,
+        });
+    }
+    let report = probe::report();
+    if let (Mode::Strict, Some(lacks)) = (asked.mode, report.lacks()) {
+        bail!("--jail strict: this machine cannot lock workers in: {lacks}");
+    }
+    for held in report.missing() {
+        // Nothing can be started where system calls are filtered, so this one is no danger
+        // by itself.
+        if held.part == Part::Processes {
+            debug!("jail: {}: {}", held.part, held.detail);
+        } else {
+            warn!("jail: workers go without {}: {}", held.part, held.detail);
+        }
+    }
+    let network = asked.network == Some(true)
+        || options.plugins().iter().any(|plugin| {
+            let profile = vaccel_jail::Profile::of(crate::worker::jail::plugin_name(plugin));
+            profile.calls.network
+        });
+    let namespaces = if network {
+        Plan::None
+    } else {
+        Plan::find().unwrap_or_default()
+    };
+    let largest = options.max_resources.max(options.max_frame);
+    asked
+        .file_size
+        .get_or_insert(largest.max(options.max_shared));
+    asked.files.get_or_insert(FILES);
+    if namespaces.counts_processes() {
+        asked.processes.get_or_insert(PROCESSES);
+    }
+    Ok(Prepared {
+        options: asked,
+        namespaces,
+    })
+}
