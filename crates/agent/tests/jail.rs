@@ -71,7 +71,7 @@ fn what_a_malicious_plugin_tries_is_refused_and_everybody_goes_on() {
         ("chmod", &outside, 0, EPERM),
         ("chown", &outside, 0, EPERM),
         ("device", "", 0, EPERM),
-        ("open", "/dev/mem", 0, EACCES),
+        ("change", "/dev/urandom", 0, EACCES),
         // other tenants
         ("list", &theirs, 0, EACCES),
         ("open", &secret, 0, EACCES),
@@ -158,7 +158,11 @@ fn what_no_backend_ever_does_ends_the_worker_that_does_it_and_no_other() {
     }
     agent.connect().connection.ping(PATIENCE).unwrap();
     let log = agent.stop();
-    assert_eq!(log.matches("(SIGSYS)").count(), count, "{log}");
+    assert_eq!(
+        log.matches("(SIGSYS) while it served it").count(),
+        count,
+        "{log}"
+    );
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn an_agent_that_locks_nobody_in_says_so_loudly() {
     let agent = Agent::start(&["--jail", "off"]);
     let tenant = Tenant::new(&agent);
     // Here nothing is in the way, which shows that the attempts would work.
-    for what in ["fork", "unshare", "written and run", "datagrams"] {
+    for what in ["fork", "written and run", "datagrams"] {
         assert_eq!(tenant.attempt(what, "", 0).unwrap(), 0, "{what}");
     }
     assert_eq!(tenant.attempt("open", "/etc/passwd", 0).unwrap(), 0);
