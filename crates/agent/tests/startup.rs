@@ -146,6 +146,8 @@ fn settings_in_the_form_of_the_c_implementation_are_taken() {
             &socket,
             "--vaccel-config",
             "plugins=noop:exec,log_level=4",
+            "--jail-read",
+            common::OPEN,
             "--run-dir",
         ])
         .arg(dir.path().join("run"))

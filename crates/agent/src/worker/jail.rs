@@ -61,7 +61,9 @@ fn with_files(options: &Options) -> Result<JailOptions> {
         asked.write.push(made(Path::new(file))?);
     }
     if let Some(file) = std::env::var_os("VACCEL_TRACE").filter(|file| !file.is_empty()) {
-        asked.write.push(made(Path::new(&file))?);
+        // Written beside it first, then renamed.
+        let file = std::path::absolute(file)?;
+        asked.write.extend(file.parent().map(Path::to_owned));
     }
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     if let Some(folder) = own.parent() {

@@ -1,0 +1,108 @@
+//! What the jail costs: run with `--nocapture` for the figures.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::{Agent, PATIENCE, WORKER, build_library, wait_until};
+use std::time::{Duration, Instant};
+use vaccel_agent::handoff::ToAgent;
+use vaccel_agent::jail::Prepared;
+use vaccel_agent::process::{Process, Recipe};
+use vaccel_jail::namespaces::Plan;
+use vaccel_jail::{JailOptions, Mode};
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[test]
+fn an_empty_call_takes_as_long_in_a_jail_as_outside() {
+    const ROUNDS: usize = 40;
+    const CALLS: u32 = 200;
+    let agents = [Agent::start(&["--jail", "off"]), Agent::start(&[])];
+    let clients: Vec<_> = agents.iter().map(Agent::connect).collect();
+    let sessions: Vec<_> = clients
+        .iter()
+        .map(|client| client.open_session(0))
+        .collect();
+    let mut times = [vec![], vec![]];
+    // In turns, so that what else the machine does is there for both.
+    for _ in 0..ROUNDS {
+        for which in 0..2 {
+            let begin = Instant::now();
+            for _ in 0..CALLS {
+                clients[which].noop(sessions[which]).unwrap();
+            }
+            times[which].push(begin.elapsed() / CALLS);
+        }
+    }
+    let best = times.each_ref().map(|times| *times.iter().min().unwrap());
+    let [off, on] = times.map(median);
+    println!(
+        "an empty call over a Unix socket: {off:?} without, {on:?} in a jail (medians); best {best:?}"
+    );
+    // Twice would be a filter that is run for every system call many times over; what is
+    // beside that is the machine.
+    assert!(best[1] < best[0] * 2, "{best:?}");
+}
+
+#[test]
+fn a_jailed_worker_starts_in_well_under_100_ms() {
+    const ROUNDS: usize = 15;
+    build_library();
+    let base = tempfile::tempdir().unwrap();
+    let plan = Plan::find().unwrap_or_default();
+    let prepared = |mode| Prepared {
+        options: JailOptions {
+            mode,
+            ..JailOptions::default()
+        },
+        namespaces: plan.clone(),
+    };
+    let ways = [
+        ("without", prepared(Mode::Off), Plan::None),
+        ("in a jail", prepared(Mode::On), Plan::None),
+        ("and a network of its own", prepared(Mode::On), plan.clone()),
+    ];
+    let mut times = ways.each_ref().map(|_| vec![]);
+    for round in 0..ROUNDS {
+        for (which, (_, jail, namespaces)) in ways.iter().enumerate() {
+            let recipe = Recipe {
+                program: WORKER.into(),
+                arguments: ["--plugins", "noop", "--jail", &jail.to_json()]
+                    .map(Into::into)
+                    .to_vec(),
+                pass_env: vec![],
+                set_env: vec![("VACCEL_BOOTSTRAP_ENABLED".into(), "0".into())],
+                namespaces: namespaces.clone(),
+                jailed: jail.is_on(),
+            };
+            let folder = base.path().join(format!("{round}.{which}"));
+            std::fs::create_dir(&folder).unwrap();
+            let begin = Instant::now();
+            let process = Process::start(&recipe, folder).unwrap();
+            let mut said = None;
+            while said.is_none() {
+                assert!(begin.elapsed() < PATIENCE, "the worker does not start");
+                match process.receive() {
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                        std::thread::yield_now()
+                    }
+                    other => said = other.unwrap(),
+                }
+            }
+            times[which].push(begin.elapsed());
+            assert!(matches!(said, Some(ToAgent::Ready { .. })), "{said:?}");
+            drop(process);
+        }
+    }
+    wait_until("folders go", || {
+        std::fs::read_dir(base.path()).unwrap().count() == 0
+    });
+    for ((name, ..), times) in ways.iter().zip(&times) {
+        println!("from start to READY, {name}: {:?}", median(times.clone()));
+    }
+    let best = times.each_ref().map(|times| *times.iter().min().unwrap());
+    assert!(best[2] < Duration::from_millis(100), "{best:?}");
+}
