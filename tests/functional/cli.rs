@@ -261,7 +261,9 @@ fn info_lists_plugins_and_what_is_missing() {
         .iter()
         .map(|p| p["name"].as_str().unwrap())
         .collect();
-    for name in ["noop", "onnx", "exec", "mbench", "blas", "opencl", "opencv"] {
+    for name in [
+        "noop", "onnx", "exec", "mbench", "blas", "opencl", "opencv", "cuda",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
     let readable = vaccel(&["info"]).success().unwrap();
