@@ -58,7 +58,16 @@ fn libraries_have_the_names_that_old_binaries_ask_for() {
 fn plugins_export_their_entry_and_nothing_else() {
     let lib = stage().unwrap().join("lib");
     for plugin in [
-        "noop", "exec", "mbench", "onnx", "blas", "opencl", "opencv", "cuda", "rpc",
+        "noop",
+        "exec",
+        "mbench",
+        "onnx",
+        "onnxruntime",
+        "blas",
+        "opencl",
+        "opencv",
+        "cuda",
+        "rpc",
     ] {
         let file = lib.join(format!("libvaccel-{plugin}.so"));
         let text = tool("nm", &["-D", "--defined-only", file.to_str().unwrap()]);

@@ -26,7 +26,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    std::fs::write(&path, page).with_context(|| format!("cannot write {PAGE}"))
+    std::fs::write(&path, page).with_context(|| format!("cannot write {PAGE}"))?;
+    crate::matrix::write()
 }
 
 /// The table of operations as Markdown.

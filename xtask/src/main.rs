@@ -8,9 +8,11 @@ mod cross;
 mod demo;
 mod docs;
 mod fuzz;
+mod matrix;
 mod models;
 mod nets;
 mod process;
+mod runtimes;
 mod stage;
 mod test;
 
@@ -57,6 +59,8 @@ enum Command {
     Abi(abi::Options),
     /// Compile for arm64 and armv7; run the tests of sizes and bytes where pointers have 32 bits.
     Cross(cross::Options),
+    /// Install runtimes of backends into target/runtimes.
+    Runtimes(runtimes::Options),
     /// Write the pages that follow from the code.
     Docs(docs::Options),
     /// Let everything go wrong, and look what still holds.
@@ -106,6 +110,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Docs(options) => docs::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Runtimes(options) => runtimes::run(&options),
         Command::BenchPeer(options) => bench::floor::peer(&options),
         Command::BenchClient(options) => bench::transport::client::run(&options),
         Command::BenchRegister(options) => bench::transport::resources::register(&options),

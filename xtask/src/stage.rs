@@ -16,7 +16,16 @@ use std::path::{Path, PathBuf};
 
 /// Plugins that are installed; `template` is an example and stays out.
 const PLUGINS: &[&str] = &[
-    "noop", "exec", "mbench", "onnx", "blas", "opencl", "opencv", "cuda", "rpc",
+    "noop",
+    "exec",
+    "mbench",
+    "onnx",
+    "blas",
+    "opencl",
+    "opencv",
+    "cuda",
+    "rpc",
+    "onnxruntime",
 ];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");

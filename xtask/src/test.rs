@@ -45,6 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         install_libraries();
         install_cffi();
     }
+    crate::runtimes::say_what_is_missing();
     // Plugins and the library are loaded by path in some tests of the crates.
     step("build", || run_cargo(&["build", "--workspace"]))?;
     step("tests of the crates", || {

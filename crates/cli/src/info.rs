@@ -8,7 +8,16 @@ use std::io::Write;
 
 /// Plugins that belong to the installation.
 const KNOWN: &[&str] = &[
-    "onnx", "blas", "opencl", "opencv", "cuda", "exec", "noop", "mbench", "rpc",
+    "onnx",
+    "blas",
+    "opencl",
+    "opencv",
+    "cuda",
+    "exec",
+    "noop",
+    "mbench",
+    "rpc",
+    "onnxruntime",
 ];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {

@@ -27,6 +27,9 @@ pub struct Description {
     pub input: InputSection,
     /// How output tensors become an answer.
     pub output: OutputSection,
+    /// How a backend runs it.
+    #[serde(default)]
+    pub run: RunSection,
     /// The folder of the description; `None` when it came from memory.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
@@ -46,6 +49,20 @@ pub struct ModelSection {
     pub description: Option<String>,
     /// Licence of the weights.
     pub license: Option<String>,
+}
+
+/// The section `[run]`; every key may be left out. A backend checks the values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSection {
+    /// Threads that one run uses; `None`: as many as there are processors.
+    pub threads: Option<u32>,
+    /// Device as backends name it: `cpu`, `gpu`, `cuda:0`.
+    pub device: Option<String>,
+    /// `f32`, `f16` or `bf16`.
+    pub precision: Option<String>,
+    /// Length of an open first dimension.
+    pub batch: Option<u32>,
 }
 
 /// The section `[input]`; every key may be left out.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::description::{Description, InputSection, ModelSection, OutputSection};
+use crate::description::{Description, InputSection, ModelSection, OutputSection, RunSection};
 use crate::labels::Labels;
 use crate::python::{self, Literal};
 use crate::tensor::TensorShape;
@@ -115,6 +115,7 @@ impl Description {
                 ..InputSection::default()
             },
             output,
+            run: RunSection::default(),
             folder: None,
         };
         description.validate("metadata").ok()?;

@@ -64,7 +64,9 @@ mod validate;
 mod words;
 
 pub use decode::{Limits, decode};
-pub use description::{Description, InputSection, ModelSection, OutputSection, PerChannel};
+pub use description::{
+    Description, InputSection, ModelSection, OutputSection, PerChannel, RunSection,
+};
 pub use error::{Error, Result};
 pub use geometry::Transform;
 pub use labels::Labels;

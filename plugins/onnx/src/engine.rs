@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rten::{Dimension, LoadError, LoadErrorKind, Model, ModelOptions, ShapeInferenceMode};
+use vaccel_inference::Item;
 use vaccel_plugin::{Error, Result, bail, err, log};
 
 use crate::graph::MAX_ELEMENTS;
-use crate::item::Item;
 
 /// Files with weights: the model's names for them, and their bytes.
 pub(crate) type Weights = Vec<(String, Vec<u8>)>;

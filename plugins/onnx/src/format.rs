@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vaccel_plugin::{Error, Result, err};
 
-use crate::proto::{Damage, Fields, Value};
+use vaccel_inference::proto::{Damage, Fields, Value};
 
 /// Makes sure that the bytes are an ONNX model; `what` is the file in errors.
 ///

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use vaccel_plugin::{Result, bail, err};
 
-use crate::proto::{Damage, Fields, Value, varint};
+use vaccel_inference::proto::{Damage, Fields, Value, varint};
 
 /// Nodes in a row; the stack of the loading thread is made for it.
 pub(crate) const MAX_DEPTH: usize = 50_000;

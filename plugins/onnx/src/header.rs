@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vaccel_plugin::{Result, err};
 
 use crate::dtype::Elem;
-use crate::proto::{Damage, Fields, Value, varint};
+use vaccel_inference::proto::{Damage, Fields, Value, varint};
 
 /// Graphs inside of graphs (`If`, `Loop`, `Scan`); the engine reads them by recursion.
 const MAX_DEPTH: u32 = 16;

@@ -4,123 +4,72 @@
 //! operations for models that say how they take a picture (`model.toml`, see
 //! `docs/model-description.md`). README.md lists what it can and cannot do.
 
-mod cache;
 mod deep_stack;
-mod default_model;
 mod describe;
 mod dtype;
 mod engine;
 mod format;
 mod graph;
 mod header;
-mod image;
-mod item;
 mod model;
 mod network;
-mod pictures;
-mod proto;
-mod source;
 mod threads;
-mod virtual_tensor;
 
-use std::ffi::CStr;
 use std::sync::Arc;
 
-use vaccel_plugin::abi::plugin::{PLUGIN_CPU, PLUGIN_GENERIC, PLUGIN_SOFTWARE, PluginType};
-use vaccel_plugin::{
-    Classified, Description, Model, ModelSource, Op, Options, Picture, Plugin, Result, Session,
-    bail,
-};
-use vaccel_vision::Task;
+use vaccel_inference::{Cache, Engine, Kinds, Settings, Source};
+use vaccel_plugin::abi::plugin::{PLUGIN_CPU, PLUGIN_GENERIC, PLUGIN_SOFTWARE};
+use vaccel_plugin::{Description, Result};
 
-use crate::cache::Cache;
-use crate::default_model::{DefaultModels, source_of};
 use crate::model::OnnxModel;
-use crate::pictures::Pictures;
+use crate::network::Network;
 
-/// The plugin.
+/// The engine, with the models that it has in memory.
 #[derive(Default)]
 pub struct Onnx {
-    cache: Cache,
-    defaults: DefaultModels,
-    pictures: Arc<Pictures>,
+    cache: Cache<Network>,
 }
 
-impl Plugin for Onnx {
-    const NAME: &'static CStr = c"onnx";
-    const VERSION: &'static CStr = vaccel_plugin::version!();
-    const TYPES: PluginType = PLUGIN_CPU | PLUGIN_SOFTWARE | PLUGIN_GENERIC;
-    const OPS: &'static [Op] = &[
-        Op::Noop,
-        Op::ImageClassify,
-        Op::ImageDetect,
-        Op::ImageSegment,
-        Op::ImagePose,
-        Op::ImageDepth,
-    ];
-    const MODELS: bool = true;
+impl Engine for Onnx {
+    type Graph = OnnxModel;
+    const NAME: &'static str = "onnx";
+    const KINDS: Kinds = Kinds {
+        title: "ONNX",
+        extensions: &["onnx"],
+        folder_with: None,
+        explain: Some(format::folder_error),
+    };
+    const OPTIONS: &'static [&'static str] = &["approximate"];
 
-    fn new() -> Result<Self> {
-        Ok(Self::default())
+    fn load(&self, source: &Source<'_>, settings: &Settings) -> Result<OnnxModel> {
+        let approximate = settings.switch("approximate")?;
+        settings.precision_among(&["f32"])?;
+        if !["", "cpu"].contains(&settings.device.as_str()) {
+            vaccel_plugin::bail!(
+                ENOTSUP,
+                "option `device`: this backend runs on the processor, `cpu`, not on `{}`",
+                settings.device
+            );
+        }
+        let network: Arc<Network> = self.cache.get(
+            (source.identities()?, String::new()),
+            Network::is_current,
+            || Network::load(source),
+        )?;
+        if !approximate {
+            network.require_exact()?;
+        }
+        Ok(OnnxModel::new(network, settings))
     }
 
     fn describe(&self) -> Description {
         describe::describe()
     }
-
-    fn noop(&self, _: &Session<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn image_classify(&self, session: &Session<'_>, image: &[u8]) -> Result<Classified> {
-        let answer = self.answer(session, Task::Classify, image)?;
-        Ok(Classified {
-            text: answer.outcome().to_text(),
-            picture: self.picture(session, Task::Classify, answer)?,
-        })
-    }
-
-    fn image_detect(&self, session: &Session<'_>, image: &[u8]) -> Result<Picture> {
-        self.image(session, Task::Detect, image)
-    }
-
-    fn image_segment(&self, session: &Session<'_>, image: &[u8]) -> Result<Picture> {
-        self.image(session, Task::Segment, image)
-    }
-
-    fn image_pose(&self, session: &Session<'_>, image: &[u8]) -> Result<Picture> {
-        self.image(session, Task::Pose, image)
-    }
-
-    fn image_depth(&self, session: &Session<'_>, image: &[u8]) -> Result<Picture> {
-        self.image(session, Task::Depth, image)
-    }
-
-    fn load_model(
-        &self,
-        _: &Session<'_>,
-        source: &ModelSource<'_>,
-        options: &Options,
-    ) -> Result<Box<dyn Model>> {
-        options.expect_only(&["threads", "approximate"])?;
-        let threads = options
-            .get_parsed("threads")?
-            .unwrap_or_else(threads::available);
-        let approximate = match options.get("approximate") {
-            None | Some("0" | "false") => false,
-            Some("1" | "true" | "") => true,
-            Some(other) => bail!(EINVAL, "option `approximate`: `{other}` is not 0 or 1"),
-        };
-        let network = self.cache.get(&source_of(&source.resource())?)?;
-        if !approximate {
-            network.require_exact()?;
-        }
-        Ok(Box::new(OnnxModel::new(network, threads)?))
-    }
-
-    fn session_closed(&self, session_id: i64) {
-        self.pictures.forget(session_id);
-    }
 }
 
-vaccel_plugin::export_plugin!(Onnx);
+vaccel_inference::export_backend! {
+    engine: Onnx,
+    name: c"onnx",
+    types: PLUGIN_CPU | PLUGIN_SOFTWARE | PLUGIN_GENERIC,
+    extra: [],
+}

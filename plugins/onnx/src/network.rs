@@ -1,20 +1,18 @@
 //! A loaded model: the engine's graph, and what a program may know of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rten::{Model, NodeId};
+use vaccel_inference::{Identity, Item, Port, Source};
 use vaccel_plugin::abi::model::TENSOR_MAX_RANK;
-use vaccel_plugin::{Dtype, Error, Result, TensorInfo, bail, err};
-use vaccel_vision::{Description, ElementType, TensorShape, Vision};
+use vaccel_plugin::{Result, bail, err};
 
 use crate::deep_stack::with_stack_for;
 use crate::dtype::Elem;
 use crate::engine::{self, Weights};
 use crate::format;
 use crate::graph::Survey;
-use crate::header::{Header, Port};
-use crate::item::{Identity, Item};
-use crate::source::Source;
+use crate::header::{self, Header};
 
 /// A model in memory. It holds no settings of a session: all that load the same
 /// file share it.
@@ -23,24 +21,17 @@ pub(crate) struct Network {
     pub(crate) header: Header,
     /// What the errors call it.
     pub(crate) name: String,
-    pub(crate) inputs: Vec<Slot>,
-    pub(crate) outputs: Vec<Slot>,
-    /// How it takes pictures, where it is described.
-    pub(crate) vision: Result<Option<Vision>>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    /// Where inputs and outputs are in the graph, in the same order.
+    pub(crate) input_nodes: Vec<NodeId>,
+    pub(crate) output_nodes: Vec<NodeId>,
     /// Longest row of nodes.
     pub(crate) depth: usize,
     /// Operators whose results differ from the standard's, and how.
     differing: Vec<&'static str>,
     /// Files with weights, as they were when they were read.
     external: Vec<(PathBuf, Identity)>,
-}
-
-/// An input or output.
-pub(crate) struct Slot {
-    pub(crate) port: Port,
-    /// Type that programs see; `None` for outputs of types that no tensor has.
-    pub(crate) dtype: Option<Dtype>,
-    pub(crate) node: NodeId,
 }
 
 impl std::fmt::Debug for Network {
@@ -67,7 +58,7 @@ impl Network {
         let mut weights = Weights::new();
         let mut external = Vec::new();
         for file in &header.external {
-            let item = source.external(file)?;
+            let item = weights_file(source, file)?;
             if let Some(path) = item.path() {
                 external.push((path.to_owned(), item.identity()?));
             }
@@ -77,21 +68,20 @@ impl Network {
         let bytes = (!engine::reads_file(&source.model, &weights)).then(|| bytes.into_owned());
         let graph = with_stack_for(depth, || engine::load(&source.model, bytes, weights))??;
         engine::check_sizes(&graph, &values, &name)?;
-        let slots = |ports: &[Port], kind, must| -> Result<Vec<Slot>> {
-            let slot = |port: &Port| Slot::new(port, kind, must, &graph);
-            let slots = ports.iter().map(slot).collect::<Result<_>>();
-            slots.map_err(|e| e.context(&name))
+        let ports = |declared: &[header::Port], kind, must| -> Result<(Vec<Port>, Vec<NodeId>)> {
+            let ports = declared.iter().map(|d| port(d, kind, must, &graph));
+            ports.collect::<Result<_>>().map_err(|e| e.context(&name))
         };
-        let inputs = slots(&header.inputs, "input", true)?;
-        let outputs = slots(&header.outputs, "output", false)?;
-        let vision = make_vision(source, &header, &inputs, &outputs);
+        let (inputs, input_nodes) = ports(&header.inputs, "input", true)?;
+        let (outputs, output_nodes) = ports(&header.outputs, "output", false)?;
         Ok(Self {
             graph,
             header,
             name,
             inputs,
             outputs,
-            vision,
+            input_nodes,
+            output_nodes,
             depth,
             differing,
             external,
@@ -126,114 +116,65 @@ impl Network {
             self.differing.join(", and ")
         ))
     }
-
-    /// How it takes pictures.
-    ///
-    /// # Errors
-    /// `EINVAL` without a description, or with one that is of no use.
-    pub(crate) fn vision(&self) -> Result<&Vision> {
-        match &self.vision {
-            Ok(Some(vision)) => Ok(vision),
-            Ok(None) => Err(err!(
-                EINVAL,
-                "{} has no description, so it is not known how it takes a picture; put a model.toml \
-                 beside it (docs/model-description.md)",
-                self.name
-            )),
-            Err(e) => Err(e.clone()),
-        }
-    }
 }
 
-impl Slot {
-    fn new(port: &Port, kind: &str, must: bool, graph: &Model) -> Result<Self> {
-        let name = &port.name;
-        let rank = port.dims.as_ref().map_or(0, Vec::len);
-        if rank > TENSOR_MAX_RANK {
-            bail!(
-                ENOTSUP,
-                "{kind} `{name}` has {rank} dimensions, more than {TENSOR_MAX_RANK}"
-            );
-        }
-        let dtype = match port.elem.map(|elem| (elem, elem.computable())) {
-            Some((_, Some(dtype))) => Some(dtype),
-            Some((elem, None)) if must => bail!(
-                ENOTSUP,
-                "{kind} `{name}` is {}; this backend takes f32, f64, f16, i64, i32, i8, u8 and bool",
-                elem.name()
-            ),
-            None if must => bail!(EINVAL, "{kind} `{name}` has no type"),
-            _ => None,
-        };
-        let node = graph
-            .find_node(name)
-            .ok_or_else(|| err!(EINVAL, "{kind} `{name}` is not in the graph"))?;
-        Ok(Self {
-            port: port.clone(),
-            dtype,
-            node,
-        })
+/// Joins what the file declares with what the engine can do.
+///
+/// # Errors
+/// `ENOTSUP` for a type or rank that cannot be had, `EINVAL` for an input without one.
+fn port(declared: &header::Port, kind: &str, must: bool, graph: &Model) -> Result<(Port, NodeId)> {
+    let name = &declared.name;
+    let rank = declared.dims.as_ref().map_or(0, Vec::len);
+    if rank > TENSOR_MAX_RANK {
+        bail!(
+            ENOTSUP,
+            "{kind} `{name}` has {rank} dimensions, more than {TENSOR_MAX_RANK}"
+        );
     }
-
-    /// Name, type and shape for programs; no shape at all counts as rank 0.
-    pub(crate) fn info(&self) -> TensorInfo {
-        let length = |dim: &Option<usize>| dim.and_then(|d| i64::try_from(d).ok()).unwrap_or(-1);
-        TensorInfo {
-            name: self.port.name.clone(),
-            dtype: self.dtype,
-            shape: self.port.dims.iter().flatten().map(length).collect(),
-        }
-    }
-
-    /// Type and shape as errors show them: `f32 [N,1,8,8]`.
-    pub(crate) fn signature(&self) -> String {
-        let elem = self.port.elem.map_or("a tensor", Elem::name);
-        let Some(dims) = &self.port.dims else {
-            return format!("{elem} of any shape");
-        };
-        let dim = |(dim, symbol): (&Option<usize>, &Option<String>)| match (dim, symbol) {
-            (Some(length), _) => length.to_string(),
-            (None, Some(symbol)) => symbol.clone(),
-            (None, None) => "?".to_owned(),
-        };
-        let dims: Vec<String> = dims.iter().zip(&self.port.symbols).map(dim).collect();
-        format!("{elem} [{}]", dims.join(","))
-    }
-
-    fn shape(&self) -> TensorShape {
-        TensorShape {
-            name: self.port.name.clone(),
-            dims: self.port.dims.clone().unwrap_or_default(),
-            element: match self.dtype {
-                Some(Dtype::F32) => ElementType::F32,
-                Some(Dtype::F16) => ElementType::F16,
-                Some(Dtype::U8) => ElementType::U8,
-                _ => ElementType::Other,
-            },
-        }
-    }
+    let dtype = match declared.elem.map(|elem| (elem, elem.computable())) {
+        Some((_, Some(dtype))) => Some(dtype),
+        Some((elem, None)) if must => bail!(
+            ENOTSUP,
+            "{kind} `{name}` is {}; this backend takes f32, f64, f16, i64, i32, i8, u8 and bool",
+            elem.name()
+        ),
+        None if must => bail!(EINVAL, "{kind} `{name}` has no type"),
+        _ => None,
+    };
+    let node = graph
+        .find_node(name)
+        .ok_or_else(|| err!(EINVAL, "{kind} `{name}` is not in the graph"))?;
+    let port = Port {
+        name: name.clone(),
+        dtype,
+        type_name: declared.elem.map_or("a tensor", Elem::name).into(),
+        dims: declared.dims.clone(),
+        symbols: declared.symbols.clone(),
+        optional: false,
+    };
+    Ok((port, node))
 }
 
-/// The description, else what the file says of itself.
-fn make_vision(
-    source: &Source,
-    header: &Header,
-    inputs: &[Slot],
-    outputs: &[Slot],
-) -> Result<Option<Vision>> {
-    let shapes = |slots: &[Slot]| slots.iter().map(Slot::shape).collect::<Vec<_>>();
-    let inputs = shapes(inputs);
-    let description = match source.description.clone()? {
-        Some(description) => Some(description),
-        None => Description::infer(&header.metadata, &inputs, &shapes(outputs)),
-    };
-    let Some(description) = description else {
-        return Ok(None);
-    };
-    let described_by = source
-        .described_by
-        .first()
-        .map_or(&source.model, |item| item);
-    let failed = |e| Error::invalid(format!("{}: {e}", described_by.name));
-    Vision::new(description, &inputs).map(Some).map_err(failed)
+/// A file with weights, by the name the model gives it.
+///
+/// # Errors
+/// `ENOENT` when it is not there, `ENOTSUP` for names that the engine refuses.
+fn weights_file<'a>(source: &Source<'a>, name: &str) -> Result<Item<'a>> {
+    let extension = Path::new(name).extension().and_then(|e| e.to_str());
+    let known = extension.is_some_and(|e| e.starts_with("data") || e.starts_with("onnx_data"));
+    if !known || name.contains('/') {
+        bail!(
+            ENOTSUP,
+            "{} keeps weights in `{name}`; only files beside the model and named *.data or \
+             *.onnx_data are read: save it anew with onnx.save_model(..., location=\"model.data\")",
+            source.model.name
+        );
+    }
+    source.find(name).ok_or_else(|| {
+        err!(
+            ENOENT,
+            "{} keeps weights in `{name}`, which is not beside it; register both files, or the folder",
+            source.model.name
+        )
+    })
 }

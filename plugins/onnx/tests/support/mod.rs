@@ -26,7 +26,9 @@ use vaccel_plugin::{Op, ResourceType};
 
 pub use tensor::{Info, Out, Tensor};
 
-pub static PLUGIN: LazyLock<Loaded> = LazyLock::new(|| Loaded::built("vaccel_onnx"));
+/// The plugin of the package under test: several packages have this file among their tests.
+pub static PLUGIN: LazyLock<Loaded> =
+    LazyLock::new(|| Loaded::built(&env!("CARGO_PKG_NAME").replace("vaccel-plugin-", "vaccel_")));
 
 /// Code and text of a failed call.
 pub type Fault = (CResult, String);

@@ -3,23 +3,48 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use vaccel_plugin::{Resource, Result, bail, err};
+use vaccel_plugin::{Error, Resource, Result, bail, err};
 use vaccel_vision::Description;
 
-use crate::format;
-use crate::item::{Item, unreadable};
+use crate::item::{Identity, Item, unreadable};
 
 /// A description longer than this is not one.
 const MAX_DESCRIPTION: u64 = 1 << 20;
 
+/// What the models of a backend look like on disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds {
+    /// What errors call them: `ONNX`.
+    pub title: &'static str,
+    /// Ends of names of model files, without the dot.
+    pub extensions: &'static [&'static str],
+    /// A file by which a folder is a model itself, `saved_model.pb`.
+    pub folder_with: Option<&'static str>,
+    /// What else a folder may hold, as an error.
+    pub explain: Option<fn(&Path) -> Option<Error>>,
+}
+
+impl Kinds {
+    fn is_model(&self, name: &str) -> bool {
+        let end = Path::new(name).extension().and_then(|e| e.to_str());
+        end.is_some_and(|end| self.extensions.iter().any(|e| e.eq_ignore_ascii_case(end)))
+    }
+
+    fn is_model_folder(&self, folder: &Path) -> bool {
+        self.folder_with
+            .is_some_and(|name| folder.join(name).is_file())
+    }
+}
+
 /// The model file, its description, and where their other files are.
 #[derive(Debug)]
-pub(crate) struct Source<'a> {
-    pub(crate) model: Item<'a>,
+pub struct Source<'a> {
+    /// The model: a file, or a folder that is one.
+    pub model: Item<'a>,
     /// `None` without a description; an error when there is one that is of no use.
-    pub(crate) description: Result<Option<Description>>,
+    pub description: Result<Option<Description>>,
     /// The description and its label file.
-    pub(crate) described_by: Vec<Item<'a>>,
+    pub described_by: Vec<Item<'a>>,
     files: Files<'a>,
 }
 
@@ -51,7 +76,7 @@ impl<'a> Files<'a> {
         };
         let on_disk = || {
             let path = self.folder.as_ref()?.join(relative);
-            path.is_file().then(|| Item::file(path))
+            path.exists().then(|| Item::file(path))
         };
         if self.is_folder {
             on_disk().or_else(blob)
@@ -67,10 +92,10 @@ impl<'a> Source<'a> {
     /// # Errors
     /// `EINVAL` when there is no file in it or none that can be the model;
     /// `ENOTSUP` for a folder with a model of another kind.
-    pub(crate) fn of_resource(resource: &Resource<'a>) -> Result<Self> {
+    pub fn of_resource(resource: &Resource<'a>, kinds: &Kinds) -> Result<Self> {
         let blobs: Vec<Item<'a>> = resource.blobs().iter().filter_map(Item::of_blob).collect();
         if let Some(folder) = resource.folder().filter(|folder| folder.is_dir()) {
-            return Self::of_folder(folder, blobs);
+            return Self::of_folder(folder, blobs, kinds);
         }
         let Some(first) = blobs.first() else {
             bail!(EINVAL, "resource {} holds no file", resource.id());
@@ -84,7 +109,7 @@ impl<'a> Source<'a> {
             .cloned();
         let model = blobs
             .iter()
-            .find(|item| item.file_name().ends_with(".onnx"))
+            .find(|item| kinds.is_model(item.file_name()))
             .or_else(|| blobs.iter().find(|item| !is_description(item)))
             .cloned();
         let beside = match (&given, model.as_ref().and_then(Item::path)) {
@@ -103,7 +128,7 @@ impl<'a> Source<'a> {
     ///
     /// # Errors
     /// As [`of_resource`](Self::of_resource).
-    pub(crate) fn of_description(path: &Path) -> Result<Source<'static>> {
+    pub fn of_description(path: &Path) -> Result<Source<'static>> {
         let files = Files {
             blobs: Vec::new(),
             folder: path.parent().map(Path::to_owned),
@@ -112,19 +137,24 @@ impl<'a> Source<'a> {
         Source::assemble(files, Some(Item::file(path)), None)
     }
 
-    fn of_folder(folder: &Path, blobs: Vec<Item<'a>>) -> Result<Self> {
+    fn of_folder(folder: &Path, blobs: Vec<Item<'a>>, kinds: &Kinds) -> Result<Self> {
         let description = Description::locate(folder).map(Item::file);
-        let mut models = models_in(folder)?;
+        let mut models = if kinds.is_model_folder(folder) {
+            vec![folder.to_owned()]
+        } else {
+            models_in(folder, kinds)?
+        };
         if description.is_none() && models.len() != 1 {
-            if let Some(other) = format::folder_error(folder) {
+            if let Some(other) = kinds.explain.and_then(|explain| explain(folder)) {
                 return Err(other);
             }
             bail!(
                 EINVAL,
-                "folder {} holds {} ONNX files; put a model.toml there whose `file` names the model, \
+                "folder {} holds {} {} files; put a model.toml there whose `file` names the model, \
                  or give the file itself",
                 folder.display(),
-                models.len()
+                models.len(),
+                kinds.title
             );
         }
         let model = models.pop().filter(|_| models.is_empty()).map(Item::file);
@@ -178,28 +208,19 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// A file with weights, by the name the model gives it.
+    /// A file by its name beside the model; no name leads out of its folder.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Item<'a>> {
+        self.files.find(name)
+    }
+
+    /// What tells this model from others: the states of its files.
     ///
     /// # Errors
-    /// `ENOENT` when it is not there, `ENOTSUP` for names that the engine refuses.
-    pub(crate) fn external(&self, name: &str) -> Result<Item<'a>> {
-        let extension = Path::new(name).extension().and_then(|e| e.to_str());
-        let known = extension.is_some_and(|e| e.starts_with("data") || e.starts_with("onnx_data"));
-        if !known || name.contains('/') {
-            bail!(
-                ENOTSUP,
-                "{} keeps weights in `{name}`; only files beside the model and named *.data or \
-                 *.onnx_data are read: save it anew with onnx.save_model(..., location=\"model.data\")",
-                self.model.name
-            );
-        }
-        self.files.find(name).ok_or_else(|| {
-            err!(
-                ENOENT,
-                "{} keeps weights in `{name}`, which is not beside it; register both files, or the folder",
-                self.model.name
-            )
-        })
+    /// `ENOENT` and the like for a file that is gone.
+    pub fn identities(&self) -> Result<Vec<Identity>> {
+        let items = [&self.model].into_iter().chain(&self.described_by);
+        items.map(Item::identity).collect()
     }
 }
 
@@ -216,17 +237,14 @@ fn beside(model: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file() && is_ours(path))
 }
 
-/// The ONNX files of a folder, in the order of their names.
-fn models_in(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The models of a folder, in the order of their names.
+fn models_in(folder: &Path, kinds: &Kinds) -> Result<Vec<PathBuf>> {
     let failed = |e| unreadable(&folder.display().to_string(), e);
     let mut models = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
-            && path.is_file()
-        {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| kinds.is_model(name)) && path.is_file() {
             models.push(path);
         }
     }

@@ -11,9 +11,9 @@ use vaccel_plugin::{Blob, Error, Result, bail, err};
 
 /// A file on disk or bytes in memory.
 #[derive(Debug, Clone)]
-pub(crate) struct Item<'a> {
+pub struct Item<'a> {
     /// What errors call it.
-    pub(crate) name: String,
+    pub name: String,
     /// Its file name, by which others refer to it. That of a resource's file is the
     /// resource's: on disk it may be stored under another.
     file_name: String,
@@ -28,15 +28,23 @@ enum Place<'a> {
 
 /// Tells one state of a file from another, and one buffer from another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Identity {
+pub enum Identity {
+    /// A file on disk.
     File {
+        /// Device it is on.
         device: u64,
+        /// Its number there.
         inode: u64,
+        /// Length in bytes.
         size: u64,
+        /// When it was changed: seconds and nanoseconds.
         modified: (i64, i64),
     },
+    /// Bytes in memory.
     Memory {
+        /// How many.
         size: usize,
+        /// A hash of them.
         hash: u64,
     },
 }
@@ -44,7 +52,7 @@ pub(crate) enum Identity {
 impl<'a> Item<'a> {
     /// A file of a resource, on disk where it can be reached, else in memory; `None`
     /// for one that is nowhere.
-    pub(crate) fn of_blob(blob: &Blob<'a>) -> Option<Self> {
+    pub fn of_blob(blob: &Blob<'a>) -> Option<Self> {
         let mut item = match (blob.path(), blob.memory()) {
             (Some(path), Some(_)) if path.is_file() => Self::file(path),
             (_, Some(bytes)) => Self {
@@ -65,7 +73,7 @@ impl<'a> Item<'a> {
 
 impl Item<'_> {
     /// A file; its path is its name.
-    pub(crate) fn file(path: impl Into<PathBuf>) -> Item<'static> {
+    pub fn file(path: impl Into<PathBuf>) -> Item<'static> {
         let path = path.into();
         let file_name = path.file_name().unwrap_or_default();
         Item {
@@ -76,12 +84,14 @@ impl Item<'_> {
     }
 
     /// Its file name.
-    pub(crate) fn file_name(&self) -> &str {
+    #[must_use]
+    pub fn file_name(&self) -> &str {
         &self.file_name
     }
 
     /// Its path; `None` for memory.
-    pub(crate) fn path(&self) -> Option<&Path> {
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::File(path) => Some(path),
             Place::Memory(_) => None,
@@ -92,7 +102,7 @@ impl Item<'_> {
     ///
     /// # Errors
     /// `ENOENT` and the like for a file that is gone.
-    pub(crate) fn identity(&self) -> Result<Identity> {
+    pub fn identity(&self) -> Result<Identity> {
         match &self.place {
             Place::File(path) => {
                 let meta = std::fs::metadata(path).map_err(|e| unreadable(&self.name, e))?;
@@ -110,12 +120,18 @@ impl Item<'_> {
     }
 
     /// All bytes; a file's size is checked against memory first.
-    pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+    ///
+    /// # Errors
+    /// What the system says; `EINVAL` for what is no regular file, `ENOMEM` for too large a one.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
         self.bytes_up_to(u64::MAX)
     }
 
     /// All bytes, of which there may be so many.
-    pub(crate) fn bytes_up_to(&self, limit: u64) -> Result<Cow<'_, [u8]>> {
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), and `EINVAL` for more of them.
+    pub fn bytes_up_to(&self, limit: u64) -> Result<Cow<'_, [u8]>> {
         let too_long = |size: u64| err!(EINVAL, "{}: {size} bytes are too many", self.name);
         match &self.place {
             Place::Memory(bytes) if bytes.len() as u64 > limit => Err(too_long(bytes.len() as u64)),

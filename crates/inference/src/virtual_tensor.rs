@@ -1,14 +1,12 @@
 //! Tensors that a described model has beside its own: an encoded picture in, the
 //! answer out. `docs/model-description.md` lists them.
 
-use rten::{NodeId, Value, ValueOrView};
-use rten_tensor::prelude::*;
-use vaccel_plugin::{Dtype, Error, Result, TensorOut, TensorView, bail, err, find_tensor};
-use vaccel_vision::{Answer, InputData, InputTensor, MapData, Prepared, Vision};
+use vaccel_plugin::{Dtype, Error, Result, Shape, TensorOut, TensorView, bail, err};
+use vaccel_vision::{Answer, Frame, InputData, InputTensor, MapData, Prepared, Vision, f16_value};
 
-use crate::dtype::to_engine;
-use crate::model::{OnnxModel, VIRTUAL, write};
-use crate::network::Slot;
+use crate::graph::{Graph, Input, Output};
+use crate::model::{Loaded, VIRTUAL, check_room};
+use crate::port;
 
 const IMAGE: &str = "vaccel.image";
 const OUTPUTS: [&str; 4] = [
@@ -22,12 +20,12 @@ const OUTPUTS: [&str; 4] = [
 ///
 /// # Errors
 /// As a run, and `EINVAL` for a model without description or bytes that are no picture.
-pub(crate) fn run(
-    model: &OnnxModel,
+pub(crate) fn run<G: Graph>(
+    model: &Loaded<G>,
     inputs: &[TensorView<'_>],
     outputs: &mut [TensorOut<'_>],
 ) -> Result<()> {
-    let vision = model.network().vision()?;
+    let vision = model.vision()?;
     let is_image = |tensor: &&TensorView| tensor.name() == Some(IMAGE);
     let Some(image) = inputs.iter().find(is_image) else {
         bail!(
@@ -48,40 +46,35 @@ pub(crate) fn run(
         );
     }
     let targets = targets(model, outputs)?;
-    let prepared = vision.prepare(image.bytes()).map_err(from_vision)?;
-    let Prepared { input, frame } = prepared;
-    let bytes = input_bytes(&input.data);
+    let Prepared { input, frame } = vision.prepare(image.bytes()).map_err(from_vision)?;
     let mut bound = model.bind(own)?;
-    bind_picture(model, &input, bytes, &mut bound)?;
+    bind_picture(model, &input, &mut bound)?;
     model.check_complete(&bound)?;
 
-    let mut nodes = needed(model, vision);
-    for target in &targets {
-        if let Target::Own(slot) = target
-            && !nodes.contains(&slot.node)
-        {
-            nodes.push(slot.node);
+    let is_virtual = |target: &Target| matches!(target, Target::Virtual(_));
+    let read = if targets.iter().any(is_virtual) {
+        needed(model, vision)
+    } else {
+        Vec::new()
+    };
+    let mut kept: Vec<TensorOut<'_>> = read.iter().map(|_| TensorOut::allocating(None)).collect();
+    let mut wanted: Vec<Output<'_, '_>> = Vec::new();
+    for (&port, to) in read.iter().zip(&mut kept) {
+        wanted.push(Output { port, to });
+    }
+    for (target, to) in targets.iter().zip(outputs.iter_mut()) {
+        if let Target::Own(port) = *target {
+            wanted.push(Output { port, to });
         }
     }
-    let values = model.compute(bound, &nodes)?;
-    for (target, out) in targets.iter().zip(outputs.iter_mut()) {
-        if let Target::Own(slot) = target
-            && let Some(at) = nodes.iter().position(|node| *node == slot.node)
-        {
-            write(slot, &values[at], out)?;
-        }
-    }
-    if targets
-        .iter()
-        .all(|target| matches!(target, Target::Own(_)))
-    {
+    model.compute(&[], &bound, &mut wanted)?;
+    if read.is_empty() {
         return Ok(());
     }
-    let answer = finish(model, vision, frame, &nodes, values)?;
+    let answer = finish(model, vision, frame, &read, &kept)?;
     for (target, out) in targets.iter().zip(outputs) {
-        match *target {
-            Target::Own(_) => {}
-            Target::Virtual(name) => write_virtual(&answer, name, out)?,
+        if let Target::Virtual(name) = *target {
+            write_virtual(&answer, name, out)?;
         }
     }
     Ok(())
@@ -91,25 +84,32 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// `EINVAL` for bytes that are no picture and for a model that needs more than one input.
-pub(crate) fn answer(model: &OnnxModel, encoded: &[u8]) -> Result<Answer> {
-    let vision = model.network().vision()?;
+pub(crate) fn answer<G: Graph>(model: &Loaded<G>, encoded: &[u8]) -> Result<Answer> {
+    let vision = model.vision()?;
     let Prepared { input, frame } = vision.prepare(encoded).map_err(from_vision)?;
     let mut bound = Vec::with_capacity(1);
-    bind_picture(model, &input, input_bytes(&input.data), &mut bound)?;
+    bind_picture(model, &input, &mut bound)?;
     model.check_complete(&bound)?;
-    let nodes = needed(model, vision);
-    let values = model.compute(bound, &nodes)?;
-    finish(model, vision, frame, &nodes, values)
+    let read = needed(model, vision);
+    let mut kept: Vec<TensorOut<'_>> = read.iter().map(|_| TensorOut::allocating(None)).collect();
+    let mut wanted: Vec<Output<'_, '_>> = read
+        .iter()
+        .zip(&mut kept)
+        .map(|(&port, to)| Output { port, to })
+        .collect();
+    model.compute(&[], &bound, &mut wanted)?;
+    finish(model, vision, frame, &read, &kept)
 }
 
 /// Where an output comes from.
-enum Target<'a> {
-    Own(&'a Slot),
+enum Target {
+    /// The model's output of that number.
+    Own(usize),
     Virtual(&'static str),
 }
 
-fn targets<'a>(model: &'a OnnxModel, outputs: &mut [TensorOut<'_>]) -> Result<Vec<Target<'a>>> {
-    let slots = &model.network().outputs;
+fn targets<G: Graph>(model: &Loaded<G>, outputs: &mut [TensorOut<'_>]) -> Result<Vec<Target>> {
+    let ports = model.graph.outputs();
     let mut targets = Vec::with_capacity(outputs.len());
     for (position, out) in outputs.iter_mut().enumerate() {
         let known = OUTPUTS.into_iter().find(|name| out.name() == Some(name));
@@ -121,10 +121,9 @@ fn targets<'a>(model: &'a OnnxModel, outputs: &mut [TensorOut<'_>]) -> Result<Ve
                 OUTPUTS.join(", ")
             ),
             (None, name) => {
-                let infos: Vec<_> = slots.iter().map(Slot::info).collect();
-                let slot = &slots[find_tensor("output", &infos, name, position)?];
-                model.check_room(slot, out)?;
-                Target::Own(slot)
+                let at = port::find("output", ports, name, position)?;
+                check_room(&ports[at], out)?;
+                Target::Own(at)
             }
         });
     }
@@ -132,36 +131,36 @@ fn targets<'a>(model: &'a OnnxModel, outputs: &mut [TensorOut<'_>]) -> Result<Ve
 }
 
 /// Gives the tensor made of the picture to the input that the description means.
-fn bind_picture<'a>(
-    model: &OnnxModel,
-    input: &InputTensor,
-    (dtype, bytes): (Dtype, &'a [u8]),
-    bound: &mut Vec<(NodeId, ValueOrView<'a>)>,
+fn bind_picture<'a, G: Graph>(
+    model: &Loaded<G>,
+    input: &'a InputTensor,
+    bound: &mut Vec<Input<'a>>,
 ) -> Result<()> {
-    let slots = &model.network().inputs;
-    let slot = match &input.name {
-        Some(name) => slots.iter().find(|slot| slot.port.name == *name),
-        None => slots.first(),
+    let ports = model.graph.inputs();
+    let port = match &input.name {
+        Some(name) => ports.iter().position(|port| port.name == *name),
+        None => (!ports.is_empty()).then_some(0),
     };
     // The description was compared with the inputs when the model was loaded.
-    let Some(slot) = slot else {
-        bail!(
-            EINVAL,
-            "{} has no input for a picture",
-            model.network().name
-        );
+    let Some(port) = port else {
+        bail!(EINVAL, "{} has no input for a picture", model.name);
     };
-    if bound.iter().any(|(node, _)| *node == slot.node) {
+    if bound.iter().any(|input| input.port == port) {
         bail!(
             EINVAL,
             "input `{}` is given beside `{IMAGE}`",
-            slot.port.name
+            ports[port].name
         );
     }
-    bound.push((
-        slot.node,
-        to_engine(&slot.port.name, dtype, &input.shape, bytes)?,
-    ));
+    let shape: Result<Vec<i64>, _> = input.shape.iter().map(|&d| i64::try_from(d)).collect();
+    let shape = shape.map_err(|_| err!(ERANGE, "the tensor of the picture is too large"))?;
+    let (dtype, bytes) = input_bytes(&input.data);
+    bound.push(Input {
+        port,
+        dtype,
+        shape: Shape::new(&shape)?,
+        bytes,
+    });
     Ok(())
 }
 
@@ -174,16 +173,13 @@ fn input_bytes(data: &InputData) -> (Dtype, &[u8]) {
 }
 
 /// The outputs that the description reads, in the model's order.
-fn needed(model: &OnnxModel, vision: &Vision) -> Vec<NodeId> {
+fn needed<G: Graph>(model: &Loaded<G>, vision: &Vision) -> Vec<usize> {
     let named = vision.description().output.tensor_names();
-    let mut nodes = Vec::new();
-    for slot in &model.network().outputs {
-        let wanted = named.is_empty() || named.contains(&slot.port.name);
-        if wanted && !nodes.contains(&slot.node) {
-            nodes.push(slot.node);
-        }
-    }
-    nodes
+    let ports = model.graph.outputs().iter().enumerate();
+    ports
+        .filter(|(_, port)| named.is_empty() || named.contains(&port.name))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 /// An output in the types that the formats are read in.
@@ -192,32 +188,31 @@ enum Read {
     I64(Vec<i64>),
 }
 
-fn finish(
-    model: &OnnxModel,
+fn finish<G: Graph>(
+    model: &Loaded<G>,
     vision: &Vision,
-    frame: vaccel_vision::Frame,
-    nodes: &[NodeId],
-    values: Vec<Value>,
+    frame: Frame,
+    read: &[usize],
+    kept: &[TensorOut<'_>],
 ) -> Result<Answer> {
-    let mut tensors = Vec::with_capacity(nodes.len());
-    for (node, value) in nodes.iter().zip(values) {
-        let slot = model
-            .network()
-            .outputs
+    let ports = model.graph.outputs();
+    let mut tensors = Vec::with_capacity(read.len());
+    for (&port, out) in read.iter().zip(kept) {
+        let view = out.view()?;
+        let shape: Vec<usize> = view
+            .shape()
             .iter()
-            .find(|slot| slot.node == *node);
-        // Nodes come from the outputs.
-        let Some(slot) = slot else { continue };
-        let shape = value.shape().to_vec();
-        let widened = |values: &mut dyn Iterator<Item = i64>| Read::I64(values.collect());
-        let data = match value {
-            Value::FloatTensor(t) => Read::F32(t.into_data()),
-            Value::Int32Tensor(t) => widened(&mut t.iter().map(|&v| i64::from(v))),
-            Value::UInt8Tensor(t) => widened(&mut t.iter().map(|&v| i64::from(v))),
-            Value::Int8Tensor(t) => widened(&mut t.iter().map(|&v| i64::from(v))),
-            _ => bail!(ENOTSUP, "output `{}` is not a tensor", slot.port.name),
+            .map(|&d| usize::try_from(d).unwrap_or(0))
+            .collect();
+        let Some(data) = numbers(&view) else {
+            bail!(
+                ENOTSUP,
+                "output `{}` is {}, which no answer is read from",
+                ports[port].name,
+                view.dtype()
+            );
         };
-        tensors.push((slot.port.name.as_str(), shape, data));
+        tensors.push((ports[port].name.as_str(), shape, data));
     }
     let views: Vec<vaccel_vision::TensorView> = tensors
         .iter()
@@ -227,7 +222,25 @@ fn finish(
         })
         .collect();
     let answer = vision.finish(frame, &views).map_err(from_vision);
-    answer.map_err(|e| e.context(&model.network().name))
+    answer.map_err(|e| e.context(&model.name))
+}
+
+/// The elements in one of the two types that answers are read in; `None` for others.
+fn numbers(view: &TensorView<'_>) -> Option<Read> {
+    fn read<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
+        bytes.as_chunks::<N>().0.iter().map(|&b| f(b)).collect()
+    }
+    let bytes = view.bytes();
+    Some(match view.dtype() {
+        Dtype::F32 => Read::F32(read(bytes, f32::from_ne_bytes)),
+        Dtype::F64 => Read::F32(read(bytes, |b| f64::from_ne_bytes(b) as f32)),
+        Dtype::F16 => Read::F32(read(bytes, |b| f16_value(u16::from_ne_bytes(b)))),
+        Dtype::I64 => Read::I64(read(bytes, i64::from_ne_bytes)),
+        Dtype::I32 => Read::I64(read(bytes, |b| i64::from(i32::from_ne_bytes(b)))),
+        Dtype::U8 | Dtype::Bool => Read::I64(read(bytes, |[b]| i64::from(b))),
+        Dtype::I8 => Read::I64(read(bytes, |b| i64::from(i8::from_ne_bytes(b)))),
+        _ => return None,
+    })
 }
 
 fn write_virtual(answer: &Answer, name: &str, out: &mut TensorOut<'_>) -> Result<()> {

@@ -1,25 +1,27 @@
 //! The model of an image operation whose session brings none.
 
 use std::env;
-use std::ffi::{CStr, OsStr, c_void};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vaccel_plugin::{Resource, Result, err};
+use vaccel_plugin::{DefaultModel, Resource, Result, Variable, err};
 use vaccel_vision::{Description, Task};
 
-use crate::cache::Cache;
 use crate::item::{Identity, Item};
-use crate::model::OnnxModel;
-use crate::source::Source;
-use crate::threads;
+use crate::source::{Kinds, Source};
 
 /// Folders with default models, separated by `:`.
-pub(crate) const FOLDERS: &str = "VACCEL_MODELS";
+pub const FOLDERS: &str = "VACCEL_MODELS";
+
+/// What `describe` says of that variable.
+pub const DEFAULT_MODELS: Variable = Variable {
+    name: FOLDERS,
+    meaning: "folders with default models of the image operations, <task>/model.toml, separated \
+              by `:`; default: share/vaccel/models beside the installation",
+};
 
 /// All tasks, in the order of the operations.
-pub(crate) const TASKS: [Task; 5] = [
+pub const TASKS: [Task; 5] = [
     Task::Classify,
     Task::Detect,
     Task::Segment,
@@ -29,18 +31,25 @@ pub(crate) const TASKS: [Task; 5] = [
 
 /// The default models in memory, one for each task. They stay there until the
 /// plugin goes: no session owns them.
-#[derive(Default)]
-pub(crate) struct DefaultModels {
-    slots: [Mutex<Option<Loaded>>; TASKS.len()],
+pub(crate) struct Defaults<M> {
+    slots: [Mutex<Option<Kept<M>>>; TASKS.len()],
 }
 
-struct Loaded {
+impl<M> Default for Defaults<M> {
+    fn default() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| Mutex::new(None)),
+        }
+    }
+}
+
+struct Kept<M> {
     /// Description, labels and model, as they were when they were read.
     files: Vec<(PathBuf, Identity)>,
-    model: Arc<OnnxModel>,
+    model: Arc<M>,
 }
 
-impl Loaded {
+impl<M> Kept<M> {
     /// True while the same description is meant and no file was changed.
     fn is_current(&self, description: &Path) -> bool {
         let unchanged = |(path, then): &(PathBuf, Identity)| {
@@ -50,17 +59,21 @@ impl Loaded {
             .first()
             .is_some_and(|(path, _)| path == description)
             && self.files.iter().all(unchanged)
-            && self.model.network().is_current()
     }
 }
 
-impl DefaultModels {
+impl<M> Defaults<M> {
     /// The default model of a task, loaded when it is not yet, or not any more
     /// the one on disk.
     ///
     /// # Errors
     /// `ENOENT` when there is none, with the places where it was looked for.
-    pub(crate) fn get(&self, task: Task, cache: &Cache) -> Result<Arc<OnnxModel>> {
+    pub(crate) fn get(
+        &self,
+        task: Task,
+        is_current: impl Fn(&M) -> bool,
+        load: impl FnOnce(&Source<'_>) -> Result<M>,
+    ) -> Result<Arc<M>> {
         let folders = folders();
         let Some(description) = Description::locate_default(task, &folders) else {
             return Err(none_found(task, &folders));
@@ -70,11 +83,11 @@ impl DefaultModels {
         let mut slot = self.slots[index(task)]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = slot
+        if let Some(kept) = slot
             .as_ref()
-            .filter(|loaded| loaded.is_current(&description))
+            .filter(|kept| kept.is_current(&description) && is_current(&kept.model))
         {
-            return Ok(Arc::clone(&loaded.model));
+            return Ok(Arc::clone(&kept.model));
         }
         let source = Source::of_description(&description)?;
         let mut files = Vec::new();
@@ -83,10 +96,8 @@ impl DefaultModels {
                 files.push((path.to_owned(), item.identity()?));
             }
         }
-        let network = cache.get(&source)?;
-        network.require_exact()?;
-        let model = Arc::new(OnnxModel::new(network, threads::available())?);
-        *slot = Some(Loaded {
+        let model = Arc::new(load(&source)?);
+        *slot = Some(Kept {
             files,
             model: Arc::clone(&model),
         });
@@ -103,9 +114,9 @@ fn index(task: Task) -> usize {
 ///
 /// # Errors
 /// As [`Source::of_resource`]; `ENOENT` when there is no default model.
-pub(crate) fn source_of<'a>(resource: &Resource<'a>) -> Result<Source<'a>> {
+pub(crate) fn source_of<'a>(resource: &Resource<'a>, kinds: &Kinds) -> Result<Source<'a>> {
     let Some(task) = task_alone(resource) else {
-        return Source::of_resource(resource);
+        return Source::of_resource(resource, kinds);
     };
     let folders = folders();
     match Description::locate_default(task, &folders) {
@@ -125,8 +136,30 @@ fn task_alone(resource: &Resource<'_>) -> Option<Task> {
 }
 
 /// Description of the default model of a task, if there is one.
-pub(crate) fn find(task: Task) -> Option<PathBuf> {
+fn find(task: Task) -> Option<PathBuf> {
     Description::locate_default(task, folders())
+}
+
+/// The default models there are, for `describe`, and the tasks that have none.
+#[must_use]
+pub fn describe_defaults() -> (Vec<DefaultModel>, Vec<Task>) {
+    let found = TASKS.into_iter().filter_map(default_model).collect();
+    let missing = TASKS.into_iter().filter(|task| find(*task).is_none());
+    (found, missing.collect())
+}
+
+fn default_model(task: Task) -> Option<DefaultModel> {
+    let path = find(task)?;
+    // One with a mistake is shown all the same, with the mistake for a name.
+    let name = match Description::from_file(&path) {
+        Ok(description) => description.model.name,
+        Err(e) => format!("unusable: {e}"),
+    };
+    Some(DefaultModel {
+        task: task.to_string(),
+        name,
+        path: path.display().to_string(),
+    })
 }
 
 /// `VACCEL_MODELS`, else the installation's own folder.
@@ -136,7 +169,7 @@ fn folders() -> Vec<PathBuf> {
             .filter(|p| !p.as_os_str().is_empty())
             .collect();
     }
-    library()
+    crate::runtime::own_file()
         .and_then(|library| installed_beside(&library))
         .into_iter()
         .collect()
@@ -153,21 +186,6 @@ fn installed_beside(library: &Path) -> Option<PathBuf> {
             .map(|prefix| prefix.join("share/vaccel/models"))
             .find(|folder| folder.is_dir())
     })
-}
-
-/// Path of the file that this code was loaded from.
-fn library() -> Option<PathBuf> {
-    // SAFETY: all zero is a valid Dl_info: null pointers.
-    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    let here = library as fn() -> Option<PathBuf> as *const c_void;
-    // SAFETY: dladdr takes any address and fills the structure on success.
-    let found = unsafe { libc::dladdr(here, &raw mut info) };
-    if found == 0 || info.dli_fname.is_null() {
-        return None;
-    }
-    // SAFETY: the loader's own string, which stays while the library does.
-    let name = unsafe { CStr::from_ptr(info.dli_fname) };
-    Some(PathBuf::from(OsStr::from_bytes(name.to_bytes())))
 }
 
 fn none_found(task: Task, folders: &[PathBuf]) -> vaccel_plugin::Error {
@@ -203,10 +221,5 @@ mod tests {
         assert_eq!(installed_beside(&library), Some(models.clone()));
         let library = root.path().join("lib/libvaccel-onnx.so");
         assert_eq!(installed_beside(&library), Some(models));
-    }
-
-    #[test]
-    fn the_library_knows_its_own_file() {
-        assert!(library().unwrap().is_file());
     }
 }

@@ -5,7 +5,7 @@
 
 /// What a message is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Damage {
+pub enum Damage {
     /// A field says that it is longer than what is left of its message.
     #[error("a field of {wanted} bytes where {left} are left")]
     Truncated {
@@ -24,7 +24,7 @@ pub(crate) enum Damage {
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
     /// An integer, a boolean or an enum; signed ones as their two's complement.
     Number(u64),
     /// A string, bytes, a message, or packed numbers.
@@ -35,13 +35,13 @@ pub(crate) enum Value<'a> {
 
 /// Fields of a message, one after the other.
 #[derive(Debug, Clone)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
     /// Begins at the start of a message.
-    pub(crate) fn new(message: &'a [u8]) -> Self {
+    pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
@@ -102,7 +102,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Takes a number of at most ten bytes, seven bits in each, from the front.
-pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Damage> {
+pub fn varint(bytes: &mut &[u8]) -> Result<u64, Damage> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);

@@ -1,0 +1,216 @@
+//! Options of a model: those of the call that loads it, of the environment, of its
+//! description, in this order.
+
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
+
+use vaccel_plugin::{Options, Result, bail};
+use vaccel_vision::Description;
+
+/// More threads than this are a mistake.
+const MAX_THREADS: usize = 256;
+/// More pictures at once than this are a mistake.
+const MAX_BATCH: usize = 4096;
+
+/// Options that every backend knows.
+const COMMON: &[&str] = &["threads", "device", "precision", "batch"];
+
+/// How a model is run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Threads that one run uses; 1 to 256.
+    pub threads: usize,
+    /// Device as the backend names it; empty: the backend's own choice.
+    pub device: String,
+    /// `f32`, `f16` or `bf16`: what the model is computed in; empty: f32 wherever the
+    /// model does not say otherwise.
+    pub precision: String,
+    /// Length of an open first dimension; 0: it stays open.
+    pub batch: usize,
+    /// Options of this backend alone.
+    own: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: available_threads(),
+            device: String::new(),
+            precision: String::new(),
+            batch: 0,
+            own: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Joins what a call asks for, `VACCEL_<BACKEND>_OPTIONS`, and the section `[run]` of
+    /// a description; what comes first wins.
+    ///
+    /// # Errors
+    /// `EINVAL` for an option that nobody knows, with those there are, and for a value
+    /// that makes no sense.
+    pub fn read(
+        backend: &str,
+        own: &[&str],
+        call: &Options,
+        description: Option<&Description>,
+    ) -> Result<Self> {
+        let known: Vec<&str> = COMMON.iter().chain(own).copied().collect();
+        call.expect_only(&known)?;
+        let variable = variable(backend);
+        let environment = std::env::var(&variable).unwrap_or_default();
+        let environment = Options::parse(&environment).map_err(|e| e.context(&variable))?;
+        environment
+            .expect_only(&known)
+            .map_err(|e| e.context(&variable))?;
+        let mut described = Vec::new();
+        if let Some(run) = description.map(|description| &description.run) {
+            let number = |n: Option<u32>| n.map(|n| n.to_string());
+            for (key, value) in [
+                ("threads", number(run.threads)),
+                ("batch", number(run.batch)),
+                ("device", run.device.clone()),
+                ("precision", run.precision.clone()),
+            ] {
+                described.extend(value.map(|value| (key, value)));
+            }
+        }
+        let find = |key: &str| {
+            let described = || described.iter().find(|(k, _)| *k == key);
+            call.get(key)
+                .or_else(|| environment.get(key))
+                .map(str::to_owned)
+                .or_else(|| described().map(|(_, value)| value.clone()))
+        };
+        let number = |key: &str, most: usize| -> Result<Option<usize>> {
+            let Some(text) = find(key) else {
+                return Ok(None);
+            };
+            match text.parse::<usize>() {
+                Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
+                Ok(n) => bail!(EINVAL, "option `{key}`: {n} is not 1 to {most}"),
+                Err(_) => bail!(EINVAL, "option `{key}`: `{text}` is not a number"),
+            }
+        };
+        let precision = find("precision").unwrap_or_default();
+        if !["", "f32", "f16", "bf16"].contains(&precision.as_str()) {
+            bail!(
+                EINVAL,
+                "option `precision`: `{precision}` is not f32, f16 or bf16"
+            );
+        }
+        Ok(Self {
+            threads: number("threads", MAX_THREADS)?.unwrap_or_else(available_threads),
+            device: find("device").unwrap_or_default(),
+            precision,
+            batch: number("batch", MAX_BATCH)?.unwrap_or(0),
+            own: own
+                .iter()
+                .filter_map(|key| Some(((*key).to_owned(), find(key)?)))
+                .collect(),
+        })
+    }
+
+    /// An option of this backend alone.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let found = self.own.iter().find(|(k, _)| k == key);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// A switch of this backend alone; off when it is not given.
+    ///
+    /// # Errors
+    /// `EINVAL` for a value that is neither on nor off.
+    pub fn switch(&self, key: &str) -> Result<bool> {
+        match self.get(key) {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true" | "") => Ok(true),
+            Some(other) => bail!(EINVAL, "option `{key}`: `{other}` is not 0 or 1"),
+        }
+    }
+
+    /// `ENOTSUP` unless the precision is one of these; none given is the first.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn precision_among<'a>(&self, known: &[&'a str]) -> Result<&'a str> {
+        if self.precision.is_empty() {
+            return Ok(known.first().copied().unwrap_or("f32"));
+        }
+        match known.iter().find(|name| **name == self.precision) {
+            Some(name) => Ok(name),
+            None => bail!(
+                ENOTSUP,
+                "option `precision`: this backend computes in {}, not in {}",
+                known.join(", "),
+                self.precision
+            ),
+        }
+    }
+}
+
+/// Name of the environment variable with options for a backend.
+pub(crate) fn variable(backend: &str) -> String {
+    format!(
+        "VACCEL_{}_OPTIONS",
+        backend.to_uppercase().replace('-', "_")
+    )
+}
+
+/// As many threads as this process may use processors (affinity and cgroup counted).
+#[must_use]
+pub fn available_threads() -> usize {
+    static AVAILABLE: OnceLock<usize> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
+        std::thread::available_parallelism()
+            .map_or(1, NonZeroUsize::get)
+            .min(MAX_THREADS)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(call: &str, description: &str) -> Result<Settings> {
+        let text = format!(
+            "[model]\nname = \"m\"\ntask = \"classify\"\n[output]\nformat = \"logits\"\n[run]\n{description}"
+        );
+        let description = Description::parse(&text, "model.toml").unwrap();
+        Settings::read(
+            "none",
+            &["fast"],
+            &Options::parse(call)?,
+            Some(&description),
+        )
+    }
+
+    #[test]
+    fn a_call_overrides_the_description() {
+        let both = read("threads=3,fast", "threads = 2\nbatch = 4\ndevice = \"gpu\"").unwrap();
+        assert_eq!((both.threads, both.batch), (3, 4));
+        assert_eq!(both.device, "gpu");
+        assert!(both.switch("fast").unwrap());
+        let none = read("", "").unwrap();
+        assert_eq!(none, Settings::default());
+    }
+
+    #[test]
+    fn values_without_sense_are_refused_with_their_key() {
+        for (call, what) in [
+            ("threads=0", "`threads`: 0 is not 1 to 256"),
+            ("batch=x", "`batch`"),
+            ("precision=f8", "`precision`"),
+            ("slow=1", "fast"),
+        ] {
+            let error = read(call, "").unwrap_err();
+            assert!(error.message().contains(what), "{error}");
+        }
+        let half = read("precision=f16", "").unwrap();
+        assert!(half.precision_among(&["f32"]).is_err());
+        assert_eq!(half.precision_among(&["f32", "f16"]).unwrap(), "f16");
+    }
+}

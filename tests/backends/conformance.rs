@@ -1,0 +1,594 @@
+//! One suite for every backend that runs models: the same models in every format that
+//! it reads, the same inputs, and the same answers within stated tolerances.
+//!
+//! Each plugin has this file among its tests. A backend whose runtime is missing is
+//! skipped and says so; with `VACCEL_REQUIRE_RUNTIMES=1` it fails. Results are left in
+//! `target/conformance/<backend>.json`, from which `cargo xtask docs` makes the matrix
+//! of docs/backends.md.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../plugins/onnx/tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde_json::{Value as Json, json};
+use support::npz::{self, Array};
+use support::{PLUGIN, Sent, Session, Tensor, resident, trained};
+use vaccel_plugin::Dtype;
+
+/// A model in one format: name of the format as plugins list it, its name in the matrix,
+/// where it is under the folder of the model, how far numbers may be from the reference.
+struct Form {
+    format: &'static str,
+    shown: &'static str,
+    place: &'static str,
+    tolerance: f32,
+}
+
+const FORMS: &[Form] = &[
+    Form {
+        format: "onnx",
+        shown: "ONNX",
+        place: "model.onnx",
+        tolerance: 2e-4,
+    },
+    Form {
+        format: "torchscript",
+        shown: "TorchScript",
+        place: "torchscript/model.pt",
+        tolerance: 2e-4,
+    },
+    Form {
+        format: "savedmodel",
+        shown: "SavedModel",
+        place: "savedmodel",
+        tolerance: 2e-4,
+    },
+    Form {
+        format: "graphdef",
+        shown: "frozen graph",
+        place: "graphdef/model.pb",
+        tolerance: 2e-4,
+    },
+    Form {
+        format: "tflite",
+        shown: "TFLite",
+        place: "tflite/model.tflite",
+        tolerance: 2e-4,
+    },
+    Form {
+        format: "tflite",
+        shown: "TFLite int8",
+        place: "tflite-int8/model.tflite",
+        tolerance: 1.5,
+    },
+];
+
+const MODELS: &[&str] = &[
+    "digits-8x8",
+    "classify",
+    "detect",
+    "segment",
+    "pose",
+    "depth",
+];
+
+/// False, with a line that says so, when the runtime is missing.
+fn ready() -> bool {
+    let about = PLUGIN.describe();
+    if about["ready"] == true {
+        return true;
+    }
+    let line = format!(
+        "{}: skipped, {}; {}",
+        PLUGIN.name(),
+        about["missing"].as_str().unwrap_or_default(),
+        about["remedy"].as_str().unwrap_or_default()
+    );
+    assert!(
+        std::env::var_os("VACCEL_REQUIRE_RUNTIMES").is_none(),
+        "{line}"
+    );
+    println!("{line}");
+    false
+}
+
+/// The forms of a model that this backend reads and that are there.
+fn forms(model: &str) -> Vec<(&'static Form, PathBuf)> {
+    let about = PLUGIN.describe();
+    let reads = |format: &str| {
+        let formats = about["formats"].as_array().unwrap();
+        formats.iter().any(|f| f == format)
+    };
+    FORMS
+        .iter()
+        .filter(|form| reads(form.format))
+        .map(|form| (form, trained(model).join(form.place)))
+        .filter(|(_, path)| path.exists())
+        .collect()
+}
+
+fn open(path: &Path) -> Session {
+    let mut session = Session::new();
+    if path.is_dir() {
+        session.add_folder(path);
+    } else {
+        session.add_files(&[path]);
+    }
+    session
+}
+
+fn loaded(path: &Path) -> Session {
+    let session = open(path);
+    session
+        .load(0, "")
+        .unwrap_or_else(|e| panic!("{}: {e:?}", path.display()));
+    session
+}
+
+/// The small digits of the test set as `[1, 1, 8, 8]`, and their classes.
+fn digits() -> Vec<(Vec<f32>, i64)> {
+    let arrays = npz::read(&trained("digits-8x8").join("test.npz"));
+    let labels = integers(&arrays["labels"]);
+    let images = arrays["images"].bytes.chunks_exact(8 * 8 * 3);
+    let grey = |rgb: &[u8]| {
+        rgb.chunks_exact(3)
+            .map(|p| f32::from(p[0]) / 255.0)
+            .collect()
+    };
+    images.map(grey).zip(labels).collect()
+}
+
+fn integers(array: &Array) -> Vec<i64> {
+    let bytes = &array.bytes;
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&b| i64::from_le_bytes(b))
+        .collect()
+}
+
+/// Name and shape of an input or output.
+struct Port {
+    name: String,
+    shape: Vec<i64>,
+}
+
+impl Port {
+    /// Reads `name: f32 [-1, 2]`.
+    fn parse(text: &str) -> Self {
+        let (name, rest) = text.rsplit_once(": ").unwrap();
+        let dims = rest.split(['[', ']']).nth(1).unwrap();
+        Self {
+            name: name.to_owned(),
+            shape: dims
+                .split(',')
+                .filter_map(|d| d.trim().parse().ok())
+                .collect(),
+        }
+    }
+}
+
+/// The first input and the first output of the model.
+fn ports(session: &Session) -> (Port, Port) {
+    let info = session.info(0).unwrap();
+    (Port::parse(&info.inputs[0]), Port::parse(&info.outputs[0]))
+}
+
+/// The first input of a model, filled: with a digit where it takes one, else with a
+/// pattern that is the same everywhere.
+fn input(session: &Session, values: &[f32]) -> Tensor {
+    let (first, _) = ports(session);
+    let shape: Vec<i64> = first.shape.iter().map(|&d| d.max(1)).collect();
+    Tensor::of(&first.name, &shape, values)
+}
+
+fn first_output(session: &Session, values: &[f32]) -> Vec<f32> {
+    let name = ports(session).1.name;
+    let outputs = session.run(0, &[input(session, values)], &[&name]);
+    outputs.unwrap().remove(0).values()
+}
+
+fn arg_max(values: &[f32]) -> i64 {
+    let best = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.unwrap().0 as i64
+}
+
+/// Adds a cell to the matrix of this backend.
+fn record(model: &str, form: &str, cell: &str) {
+    static CELLS: Mutex<BTreeMap<String, Json>> = Mutex::new(BTreeMap::new());
+    let mut cells = CELLS.lock().unwrap();
+    let row = cells.entry(model.to_owned()).or_insert_with(|| json!({}));
+    row[form] = json!(cell);
+    let about = PLUGIN.describe();
+    let report = json!({
+        "backend": PLUGIN.name(),
+        "runtime": about["runtime"],
+        "cells": *cells,
+    });
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let folder = target.join("conformance");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(format!("{}.json", PLUGIN.name()));
+    std::fs::write(file, format!("{report:#}\n")).unwrap();
+}
+
+#[test]
+fn every_format_of_the_digits_gives_the_reference_answers() {
+    if !ready() {
+        return;
+    }
+    let digits = digits();
+    let reference = reference("digits-8x8");
+    let mut compared = 0;
+    for (form, path) in forms("digits-8x8") {
+        let session = loaded(&path);
+        let (mut right, mut worst) = (0, 0.0_f32);
+        for ((pixels, label), expected) in digits.iter().zip(&reference) {
+            let got = first_output(&session, pixels);
+            assert_eq!(got.len(), expected.len(), "{}", path.display());
+            right += usize::from(arg_max(&got) == *label);
+            for (a, b) in got.iter().zip(expected) {
+                worst = worst.max((a - b).abs());
+            }
+        }
+        compared += 1;
+        let of = digits.len();
+        println!(
+            "{}: {right} of {of}, off by {worst:.1e} at most",
+            form.shown
+        );
+        assert!(right * 100 >= of * 97, "{}: {right} of {of}", form.shown);
+        assert!(worst <= form.tolerance, "{}: {worst}", form.shown);
+        record(
+            "digits-8x8",
+            form.shown,
+            &format!("{right}/{of}, {worst:.0e}"),
+        );
+    }
+    assert!(
+        compared > 0,
+        "no file of the digits is in a format of this backend"
+    );
+}
+
+/// What the reference gave for each digit: ten numbers each.
+fn reference(model: &str) -> Vec<Vec<f32>> {
+    let arrays = npz::read(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../../tests/backends/reference-{model}.npz")),
+    );
+    let floats = arrays["logits"].bytes.as_chunks().0;
+    let floats: Vec<f32> = floats.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    floats.chunks_exact(10).map(<[f32]>::to_vec).collect()
+}
+
+#[test]
+fn every_task_is_answered_as_well_as_it_was_trained() {
+    if !ready() {
+        return;
+    }
+    for model in MODELS {
+        for (form, path) in forms(model) {
+            let session = loaded(&path);
+            let samples = trained(model).join("samples");
+            let Ok(entries) = std::fs::read_dir(&samples) else {
+                continue;
+            };
+            let mut pictures: Vec<PathBuf> = entries
+                .map(|entry| entry.unwrap().path())
+                .filter(|p| p.extension().is_some_and(|e| e == "jpg"))
+                .collect();
+            pictures.sort();
+            let mut answered = 0;
+            for picture in pictures.iter().take(3) {
+                let bytes = std::fs::read(picture).unwrap();
+                let image = Tensor::of("vaccel.image", &[bytes.len() as i64], &bytes);
+                let answer = session.run(0, &[image], &["vaccel.result"]).unwrap();
+                let answer: Json = serde_json::from_str(answer[0].text()).unwrap();
+                let truth = std::fs::read(samples.join("truth.json")).unwrap();
+                check_against_truth(
+                    model,
+                    picture,
+                    &answer,
+                    &serde_json::from_slice(&truth).unwrap(),
+                );
+                answered += 1;
+            }
+            if *model != "digits-8x8" && answered > 0 {
+                record(model, form.shown, &format!("{answered} pictures"));
+            }
+        }
+    }
+}
+
+/// The embedded backend's tests measure accuracy on the whole test sets; here it matters
+/// that another runtime finds the same things.
+fn check_against_truth(model: &str, picture: &Path, answer: &Json, truth: &Json) {
+    let name = picture.file_name().unwrap().to_str().unwrap();
+    let text = format!("{model}/{name}: {answer}");
+    match model {
+        "classify" => {
+            let label = &find(truth, name).unwrap()["label"];
+            assert_eq!(answer["classes"][0]["label"], *label, "{text}");
+        }
+        "detect" => {
+            let boxes = find(truth, name).unwrap()["boxes"]
+                .as_array()
+                .unwrap()
+                .len();
+            let found = answer["boxes"].as_array().unwrap().len();
+            assert!(found.abs_diff(boxes) <= 1, "{boxes} boxes; {text}");
+        }
+        "segment" => assert!(answer["classes"].as_array().unwrap().len() > 1, "{text}"),
+        "pose" => {
+            let points = answer["people"][0]["points"].as_array().unwrap();
+            let sure = points.iter().filter(|p| p["score"].as_f64() > Some(0.3));
+            assert!(sure.count() * 2 > points.len(), "{text}");
+        }
+        "depth" => assert!(answer["max"].as_f64() > answer["min"].as_f64(), "{text}"),
+        _ => {}
+    }
+}
+
+fn find<'a>(truth: &'a Json, name: &str) -> Option<&'a Json> {
+    truth["files"]
+        .as_array()?
+        .iter()
+        .find(|e| e["file"] == name)
+}
+
+#[test]
+fn a_batch_of_any_length_runs_where_the_model_leaves_it_open() {
+    if !ready() {
+        return;
+    }
+    let digits = digits();
+    for (form, path) in forms("digits-8x8") {
+        let session = loaded(&path);
+        let (first, out) = ports(&session);
+        if first.shape.first() != Some(&-1) {
+            continue;
+        }
+        let one: Vec<Vec<f32>> = digits[..5]
+            .iter()
+            .map(|(pixels, _)| first_output(&session, pixels))
+            .collect();
+        for count in [1_usize, 3, 5] {
+            let mut shape = first.shape.clone();
+            shape[0] = count as i64;
+            let pixels: Vec<f32> = digits[..count].iter().flat_map(|d| d.0.clone()).collect();
+            let batch = Tensor::of(&first.name, &shape, &pixels);
+            let name = &out.name;
+            let got = session.run(0, &[batch], &[name]).unwrap().remove(0);
+            assert_eq!(got.shape, [count as i64, 10], "{}", form.shown);
+            for (a, b) in got.values::<f32>().iter().zip(one.iter().flatten()) {
+                assert!((a - b).abs() <= form.tolerance, "{}: {a} {b}", form.shown);
+            }
+        }
+        let fixed = open(&path);
+        if fixed.load(0, "batch=2").is_ok() {
+            assert_eq!(ports(&fixed).0.shape[0], 2);
+            let single = input(&session, &digits[0].0);
+            let error = fixed.run(0, &[single], &[&out.name]).unwrap_err();
+            assert!(error.1.contains("expected f32 [2,"), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn wrong_shapes_types_and_names_are_named_and_the_model_lives_on() {
+    if !ready() {
+        return;
+    }
+    let digits = digits();
+    for (form, path) in forms("digits-8x8") {
+        let session = loaded(&path);
+        let (first, out) = ports(&session);
+        let (name, output) = (first.name.as_str(), out.name.as_str());
+        let good = input(&session, &digits[0].0);
+        let run = |tensor: &Tensor| session.run(0, std::slice::from_ref(tensor), &[output]);
+        let wrong_rank = Tensor::of(name, &[64], &digits[0].0);
+        let wrong_type = Tensor::new(name, Dtype::I32, &good.shape, &good.bytes);
+        let wrong_name = Tensor::of("no-such-tensor", &good.shape, &digits[0].0);
+        for tensor in [&wrong_rank, &wrong_type] {
+            let (code, text) = run(tensor).unwrap_err();
+            assert_eq!(code, vaccel_plugin::code::EINVAL, "{text}");
+            assert!(
+                text.contains(name) && text.contains("expected f32 ["),
+                "{}: {text}",
+                form.shown
+            );
+        }
+        let (_, text) = run(&wrong_name).unwrap_err();
+        assert!(
+            text.contains("no-such-tensor") && text.contains(name),
+            "{text}"
+        );
+        let (_, text) = session.run(0, &[], &[output]).unwrap_err();
+        assert!(text.contains("is missing"), "{text}");
+        let twice = [good.clone(), good.clone()];
+        let (_, text) = session.run(0, &twice, &[output]).unwrap_err();
+        assert!(text.contains("twice"), "{text}");
+        let (_, text) = session
+            .run(0, std::slice::from_ref(&good), &["nothing"])
+            .unwrap_err();
+        assert!(text.contains("nothing") && text.contains(output), "{text}");
+        // The same output twice is computed once and written twice.
+        let both = session
+            .run(0, std::slice::from_ref(&good), &[output, output])
+            .unwrap();
+        assert_eq!(both[0].bytes, both[1].bytes);
+        assert_eq!(arg_max(&run(&good).unwrap()[0].values()), digits[0].1);
+    }
+}
+
+#[test]
+fn damaged_files_are_errors_and_the_process_lives_on() {
+    if !ready() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (form, path) in forms("digits-8x8") {
+        let single = path.is_file();
+        let source = if single {
+            path.clone()
+        } else {
+            path.join("saved_model.pb")
+        };
+        let bytes = std::fs::read(&source).unwrap();
+        let name = source.file_name().unwrap();
+        let mut refused = 0;
+        let lengths = [
+            0,
+            1,
+            7,
+            64,
+            bytes.len() / 4,
+            bytes.len() / 2,
+            bytes.len() - 1,
+        ];
+        for length in lengths {
+            let copy = folder.path().join(form.shown.replace(' ', "-"));
+            let _ = std::fs::remove_dir_all(&copy);
+            std::fs::create_dir_all(&copy).unwrap();
+            std::fs::write(copy.join(name), &bytes[..length]).unwrap();
+            let session = if single {
+                open(&copy.join(name))
+            } else {
+                open(&copy)
+            };
+            match session.load(0, "") {
+                Err((code, text)) => {
+                    assert!(code != 0 && !text.is_empty());
+                    refused += 1;
+                }
+                // Cut behind the last byte that matters.
+                Ok(()) => assert!(
+                    length == bytes.len() - 1,
+                    "{} of {length} bytes",
+                    form.shown
+                ),
+            }
+        }
+        assert!(refused >= lengths.len() - 1, "{}", form.shown);
+        // What is no model of any kind.
+        let noise = folder
+            .path()
+            .join(format!("noise-{}", name.to_str().unwrap()));
+        std::fs::write(&noise, [0xa5_u8; 4096]).unwrap();
+        assert!(open(&noise).load(0, "").is_err(), "{}", form.shown);
+        // A sound one after all of them.
+        assert_eq!(first_output(&loaded(&path), &digits()[0].0).len(), 10);
+    }
+}
+
+#[test]
+fn sessions_run_at_once_and_each_gets_its_own_answer() {
+    if !ready() {
+        return;
+    }
+    let digits = digits();
+    for (form, path) in forms("digits-8x8") {
+        let reference: Vec<Vec<f32>> = {
+            let session = loaded(&path);
+            digits[..40]
+                .iter()
+                .map(|(p, _)| first_output(&session, p))
+                .collect()
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let sent = Sent(loaded(&path));
+                let (digits, reference) = (&digits, &reference);
+                scope.spawn(move || {
+                    let whole = sent;
+                    let session = &whole.0;
+                    for round in 0..40 {
+                        let at = (round * 7 + thread * 11) % 40;
+                        let got = first_output(session, &digits[at].0);
+                        for (a, b) in got.iter().zip(&reference[at]) {
+                            assert!((a - b).abs() <= 1e-4, "{}: digit {at}", form.shown);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_model_is_loaded_and_unloaded_a_thousand_times_without_growth() {
+    if !ready() {
+        return;
+    }
+    let digits = digits();
+    for (form, path) in forms("digits-8x8") {
+        let session = open(&path);
+        let cycle = |count: usize| {
+            for _ in 0..count {
+                session.load(0, "threads=1").unwrap();
+                first_output(&session, &digits[0].0);
+                session.unload(0).unwrap();
+            }
+        };
+        // What the runtime keeps for good is there after the first half.
+        let rounds = if form.format == "savedmodel" || form.format == "graphdef" {
+            100
+        } else {
+            500
+        };
+        cycle(rounds);
+        let before = resident();
+        cycle(rounds);
+        let grown = resident().saturating_sub(before);
+        println!("{}: {grown} bytes after {rounds} more loads", form.shown);
+        assert!(grown < 8 << 20, "{}: {grown} bytes", form.shown);
+    }
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_by_name() {
+    if !ready() {
+        return;
+    }
+    let (_, path) = forms("digits-8x8").remove(0);
+    for (options, word) in [
+        ("threads=0", "threads"),
+        ("threads=many", "threads"),
+        ("precision=f7", "precision"),
+        ("no-such-option=1", "no-such-option"),
+        ("device=moon", "moon"),
+    ] {
+        let (code, text) = open(&path).load(0, options).unwrap_err();
+        assert!(code != 0 && text.contains(word), "{options}: {text}");
+    }
+}
+
+#[test]
+fn the_plugin_says_what_it_is_and_what_it_misses() {
+    let about = PLUGIN.describe();
+    assert!(!about["formats"].as_array().unwrap().is_empty(), "{about}");
+    assert_eq!(about["models"], true);
+    if about["ready"] == true {
+        assert!(
+            about["runtime"].as_str().is_some_and(|r| !r.is_empty()),
+            "{about}"
+        );
+    } else {
+        assert!(
+            about["missing"].as_str().is_some_and(|m| m.contains("not")),
+            "{about}"
+        );
+        let remedy = about["remedy"].as_str().unwrap();
+        assert!(remedy.contains("cargo xtask runtimes"), "{remedy}");
+        let (_, text) = open(&trained("digits-8x8").join("model.onnx"))
+            .load(0, "")
+            .unwrap_err();
+        assert!(!text.is_empty());
+    }
+}
