@@ -116,17 +116,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What `cargo xtask test` runs: corpora and mutations of them, on any toolchain.
+/// What `cargo xtask test` runs: corpora and mutations of them on any toolchain, then
+/// libFuzzer for two seconds a target.
 ///
 /// # Errors
-/// When a target fails.
-pub(crate) fn corpora() -> Result<()> {
+/// As [`run`].
+pub(crate) fn briefly() -> Result<()> {
     crate::process::run(
         cargo()
             .current_dir(root().join("fuzz"))
             .args(["test", "--quiet", "--test", "corpora"])
             .env("CARGO_TARGET_DIR", target_dir().join("fuzz")),
-    )
+    )?;
+    run(&Options {
+        seconds: 2,
+        target: Vec::new(),
+        jobs: None,
+        json: None,
+        input: None,
+        asan: false,
+        list: false,
+    })
 }
 
 /// The targets there are: one file each.

@@ -1,8 +1,9 @@
 //! The workers of an agent: started ahead, heard, replaced when they end.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use crate::{debug, error, info, log, warn};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a worker may take from its last word to its end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon a folder that could not be removed is tried again.
+const RETRY_REMOVAL: Duration = Duration::from_secs(2);
 /// Workers that start at the same time: more would only slow each other down.
 const MAX_STARTING: usize = 4;
 
@@ -481,7 +484,7 @@ impl Cleaner {
         let (queue, work) = channel::<Process>();
         let thread = std::thread::Builder::new()
             .name("cleaner".into())
-            .spawn(move || work.into_iter().for_each(drop))
+            .spawn(move || clean(&work))
             .context("cannot start a thread")?;
         Ok(Self {
             queue: Some(queue),
@@ -495,6 +498,32 @@ impl Cleaner {
             // would be dropped here.
             let _ = queue.send(process);
         }
+    }
+}
+
+/// Buries processes and removes their folders. A folder that could not be removed, as on a file
+/// system that is read-only for a while, is tried again.
+fn clean(work: &Receiver<Process>) {
+    let mut left: Vec<PathBuf> = Vec::new();
+    loop {
+        let next = match left.is_empty() {
+            true => work.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => work.recv_timeout(RETRY_REMOVAL),
+        };
+        match next {
+            Ok(process) => {
+                let folder = process.folder().clone();
+                drop(process);
+                left.push(folder);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                // Told once, when it failed first.
+                left.iter()
+                    .for_each(|folder| drop(std::fs::remove_dir_all(folder)));
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        left.retain(|folder| folder.exists());
     }
 }
 

@@ -35,7 +35,10 @@ fn in_mid_call(scene: &Scene, sent: Signal) -> Result<(Duration, String)> {
         if sent == Signal::SEGV {
             // Rust's handler takes the first one that is no stack overflow as the last it is
             // there for, and returns; a real fault then happens again.
-            signal(worker, sent);
+            wait("the worker has ended", || {
+                signal(worker, sent);
+                call.is_finished() || !scene.host.workers().contains(&worker)
+            })?;
         }
         let result = call
             .join()
