@@ -82,6 +82,7 @@ impl JailArguments {
             },
             read: self.jail_read.clone(),
             write: self.jail_write.clone(),
+            known: vec![],
             memory: self.jail_memory,
             address_space: self.jail_address_space,
             processes: None,
@@ -148,6 +149,13 @@ pub fn prepare(options: &Options) -> Result<Prepared> {
             options: asked,
             namespaces: Plan::None,
         });
+    }
+    // Content that is kept comes as a descriptor, which plugins open once more by its name in
+    // /proc; files are named by the hash of what is in them.
+    if let Some(folder) = options.cache_folder() {
+        asked
+            .known
+            .push(std::path::absolute(folder)?.join("objects"));
     }
     let report = probe::report();
     if let (Mode::Strict, Some(lacks)) = (asked.mode, report.lacks()) {

@@ -20,6 +20,8 @@ const NEWEST: ABI = ABI::V6;
 pub struct Files {
     /// To be read, folders with what is in them.
     pub read: Vec<PathBuf>,
+    /// To be read by who knows their names: folders that cannot be listed.
+    pub known: Vec<PathBuf>,
     /// To be read and started as programs.
     pub execute: Vec<PathBuf>,
     /// To be read, made, changed and removed.
@@ -93,6 +95,7 @@ impl Files {
         let device = read | AccessFs::WriteFile | AccessFs::IoctlDev;
         for (paths, access) in [
             (&self.read, read),
+            (&self.known, AccessFs::ReadFile.into()),
             (&self.execute, read | AccessFs::Execute),
             (&self.write, change),
             (&self.devices, device),

@@ -78,6 +78,7 @@ impl Jail {
         Self {
             files: Files {
                 read,
+                known: options.known.clone(),
                 execute: if calls.spawn { paths(PROGRAMS) } else { vec![] },
                 write: options.write.clone(),
                 devices,

@@ -27,6 +27,8 @@ pub struct JailOptions {
     pub read: Vec<PathBuf>,
     /// Further files and folders that may be read and changed.
     pub write: Vec<PathBuf>,
+    /// Folders whose files may be read by who knows their names, which cannot be listed.
+    pub known: Vec<PathBuf>,
     /// Private memory of a process, in bytes.
     pub memory: Option<u64>,
     /// All mapped memory of a process, in bytes: private, shared, files. Not for backends

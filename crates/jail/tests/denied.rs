@@ -264,8 +264,8 @@ fn a_user_who_is_nobody_special_has_a_network_of_its_own_and_counts_its_own_proc
             let child = unsafe { libc::fork() };
             match child {
                 -1 => break said(-1),
-                // SAFETY: does nothing.
                 0 => loop {
+                    // SAFETY: waits, and does nothing.
                     unsafe { libc::pause() };
                 },
                 _ => children.push(child),
