@@ -12,12 +12,14 @@ use vaccel_transport::Address;
 
 use crate::cache::desk::Desk;
 use crate::jail::{self, Prepared};
-use crate::listen::{self, Listener};
-use crate::options::{Isolation, Options};
+use crate::listen::{self, Listener, Named};
+use crate::options::Options;
+use crate::policy::{self, Policy};
 use crate::pool::{Pool, Settings};
 use crate::process::{Recipe, worker_program};
 use crate::rundir::{self, Rundir};
 use crate::supervisor::Supervisor;
+use crate::tenants::Tenants;
 use crate::tls::Tls;
 use crate::vaccel_config::VaccelConfig;
 use crate::{error, info, log};
@@ -26,6 +28,9 @@ use crate::{error, info, log};
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(file) = options.check.clone() {
+        return check(options, file);
+    }
     log::init("vaccel-agent", options.log_level, options.json);
     match run(options) {
         Ok(()) => {
@@ -39,10 +44,36 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<()> {
+/// Says what the policy means, or what is wrong with it.
+fn check(mut options: Options, file: Option<std::path::PathBuf>) -> ExitCode {
+    if file.is_some() {
+        options.policy = file;
+    }
+    let checked = Policy::of(&options).and_then(|policy| {
+        // What workers could not be told is wrong as well.
+        Tenants::new(policy.clone(), &options).map(|_| policy)
+    });
+    match checked {
+        Ok(policy) => {
+            print!("{}", policy::check::print(&policy));
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut options: Options) -> Result<()> {
     raise_descriptor_limit();
     // Before there are threads: it is tried by children.
     let jail = jail::prepare(&options)?;
+    // The folder that the agent works in may change, and the file is read again.
+    if let Some(path) = Policy::path(&options) {
+        options.policy = Some(std::path::absolute(path)?);
+    }
+    let policy = Policy::of(&options)?;
     let base = options
         .run_dir
         .clone()
@@ -50,7 +81,7 @@ fn run(options: Options) -> Result<()> {
     let addresses = if options.addresses.is_empty() {
         let folder = rundir::default_folder();
         rundir::prepare(&folder)?;
-        vec![Address::Unix(folder.join("agent.sock"))]
+        vec![Named::from(Address::Unix(folder.join("agent.sock")))]
     } else {
         options.addresses.clone()
     };
@@ -60,6 +91,7 @@ fn run(options: Options) -> Result<()> {
         .iter()
         .map(|address| listen::bind(address, options.socket_mode, options.allow_insecure_tcp))
         .collect::<Result<Vec<_>>>()?;
+    let addresses: Vec<Address> = addresses.into_iter().map(|named| named.address).collect();
     let tls = Tls::new(&options, &addresses)?;
     let rundir = Rundir::create(&base)?;
     let cache = cache(&options)?;
@@ -70,13 +102,19 @@ fn run(options: Options) -> Result<()> {
     let settings = Settings {
         recipe,
         cache,
-        isolation: options.isolation,
         idle: options.pool.into(),
     };
-    let pool = Pool::new(settings, rundir)?;
-    let max_connections = usize::try_from(options.max_connections).unwrap_or(usize::MAX);
+    if let Some(file) = &policy.file {
+        info!(
+            "policy {}: {} tenants",
+            file.display(),
+            policy.tenants.len()
+        );
+    }
+    let tenants = Tenants::new(policy, &options)?;
+    let pool = Pool::new(settings, tenants, rundir)?;
     let plugins = options.plugins().join(", ");
-    let supervisor = Supervisor::new(listeners, tls, pool, max_connections, options.drain_timeout)?;
+    let supervisor = Supervisor::new(listeners, tls, pool, options)?;
     supervisor.run(|listeners| {
         for listener in listeners {
             info!("listening on {}, plugins: {plugins}", listener.address());
@@ -139,27 +177,7 @@ fn recipe(options: &Options, jail: Prepared) -> Result<Recipe> {
         Some(program) => std::path::absolute(program)?,
         None => worker_program()?,
     };
-    let isolation = match options.isolation {
-        Isolation::Connection => "connection",
-        Isolation::Shared => "shared",
-    };
-    // Workers run in a folder of their own.
-    let plugins = options
-        .plugins()
-        .iter()
-        .map(|plugin| match plugin.contains('/') {
-            true => absolute(plugin),
-            false => Ok(plugin.clone()),
-        })
-        .collect::<Result<Vec<_>>>()?;
     let mut arguments: Vec<OsString> = [
-        ("--plugins", plugins.join(",")),
-        ("--isolation", isolation.to_owned()),
-        ("--max-in-flight", options.max_in_flight.to_string()),
-        ("--deadline", format!("{}ms", options.deadline.as_millis())),
-        ("--max-frame", options.max_frame.to_string()),
-        ("--max-resources", options.max_resources.to_string()),
-        ("--max-shared", options.max_shared.to_string()),
         ("--mode", options.mode.to_string()),
         (
             "--park-after",

@@ -14,16 +14,28 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// The longest message; texts are cut to fit.
-const MAX: usize = 4096;
+/// The longest message; texts are cut to fit, but for [`ToWorker::Tenant`], whose text is bounded.
+const MAX: usize = 64 << 10;
 
 /// From the agent to a worker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ToWorker {
+    /// What a tenant may, before its first connection and each time that changes; the
+    /// descriptor of its ledger comes along.
+    Tenant {
+        /// The agent's number for it.
+        tenant: u64,
+        /// The worker's row in the ledger.
+        row: u32,
+        /// [`Terms`](crate::terms::Terms) as text.
+        terms: String,
+    },
     /// Serve this connection; its descriptor comes along.
     Connection {
         /// Its number, for logs and WELCOME.
         number: u64,
+        /// The tenant's.
+        tenant: u64,
         /// Where it comes from, for logs.
         origin: String,
     },
@@ -128,12 +140,31 @@ pub enum ToAgent {
         /// What.
         wanted: Wanted,
     },
+    /// An operation of a connection does not end. The worker ends at once, or, when it has
+    /// other tenants, should get no further connections.
+    Stuck {
+        /// The connection's number.
+        number: u64,
+        /// What does not end.
+        reason: String,
+    },
 }
 
 impl ToWorker {
     fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Connection { number, origin } => packet(1, Some(*number), origin),
+            Self::Connection {
+                number,
+                tenant,
+                origin,
+            } => {
+                let fields = [&tenant.to_le_bytes()[..], origin.as_bytes()].concat();
+                packet_of(1, Some(*number), &fields)
+            }
+            Self::Tenant { tenant, row, terms } => {
+                let fields = [&row.to_le_bytes()[..], terms.as_bytes()].concat();
+                packet_of(4, Some(*tenant), &fields)
+            }
             Self::Drain => packet(2, None, ""),
             Self::Content { request, content } => {
                 let (which, value, text) = match content {
@@ -154,7 +185,7 @@ impl ToWorker {
     /// A descriptor belongs to it.
     fn has_descriptor(&self) -> bool {
         match self {
-            Self::Connection { .. } => true,
+            Self::Connection { .. } | Self::Tenant { .. } => true,
             Self::Drain => false,
             Self::Content { content, .. } => {
                 matches!(content, Content::Here | Content::Send { .. })
@@ -166,8 +197,22 @@ impl ToWorker {
         let (&kind, rest) = bytes.split_first()?;
         match kind {
             1 => {
-                let (number, origin) = numbered(rest)?;
-                Some(Self::Connection { number, origin })
+                let (number, rest) = rest.split_first_chunk::<8>()?;
+                let (tenant, origin) = numbered(rest)?;
+                Some(Self::Connection {
+                    number: u64::from_le_bytes(*number),
+                    tenant,
+                    origin,
+                })
+            }
+            4 => {
+                let (tenant, rest) = rest.split_first_chunk::<8>()?;
+                let (row, rest) = rest.split_first_chunk::<4>()?;
+                Some(Self::Tenant {
+                    tenant: u64::from_le_bytes(*tenant),
+                    row: u32::from_le_bytes(*row),
+                    terms: text(rest),
+                })
             }
             2 if rest.is_empty() => Some(Self::Drain),
             3 => {
@@ -200,6 +245,7 @@ impl ToAgent {
             Self::Failed { reason } => packet(2, None, reason),
             Self::Taken { number } => packet(3, Some(*number), ""),
             Self::Ended { number, reason } => packet(4, Some(*number), reason),
+            Self::Stuck { number, reason } => packet(8, Some(*number), reason),
             Self::Content { number, wanted } => {
                 let (kind, request, hash, size) = match wanted {
                     Wanted::Find {
@@ -227,6 +273,10 @@ impl ToAgent {
             4 => {
                 let (number, reason) = numbered(rest)?;
                 Some(Self::Ended { number, reason })
+            }
+            8 => {
+                let (number, reason) = numbered(rest)?;
+                Some(Self::Stuck { number, reason })
             }
             5..=7 => {
                 let (number, rest) = rest.split_first_chunk::<8>()?;
@@ -305,7 +355,7 @@ pub fn send_to_worker(
 /// # Errors
 /// Those of the socket; `InvalidData` for what is not a message.
 pub fn receive_from_agent(channel: impl AsFd) -> io::Result<Option<(ToWorker, Option<OwnedFd>)>> {
-    let mut bytes = [0; MAX];
+    let mut bytes = vec![0; MAX];
     let Some((length, fd)) = receive(channel, &mut bytes, RecvFlags::empty())? else {
         return Ok(None);
     };
@@ -330,7 +380,7 @@ pub fn send_to_agent(channel: impl AsFd, message: &ToAgent) -> io::Result<()> {
 /// # Errors
 /// `WouldBlock` when there is nothing; `InvalidData` for what is not a message.
 pub fn receive_from_worker(channel: impl AsFd) -> io::Result<Option<ToAgent>> {
-    let mut bytes = [0; MAX];
+    let mut bytes = vec![0; MAX];
     match receive(channel, &mut bytes, RecvFlags::DONTWAIT)? {
         None => Ok(None),
         // A worker has no reason to send descriptors; what came is closed here.
@@ -342,7 +392,7 @@ pub fn receive_from_worker(channel: impl AsFd) -> io::Result<Option<ToAgent>> {
 
 fn receive(
     channel: impl AsFd,
-    bytes: &mut [u8; MAX],
+    bytes: &mut [u8],
     flags: RecvFlags,
 ) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -410,6 +460,7 @@ mod tests {
         let (mut client, server) = UnixStream::pair().unwrap();
         let message = ToWorker::Connection {
             number: 7,
+            tenant: 3,
             origin: "here".into(),
         };
         send_to_worker(&agent, &message, Some(server.as_fd())).unwrap();
@@ -458,12 +509,30 @@ mod tests {
                 number: u64::MAX,
                 reason: "bye".into(),
             },
+            ToAgent::Stuck {
+                number: 5,
+                reason: "exec".into(),
+            },
         ] {
             send_to_agent(&worker, &message).unwrap();
             assert_eq!(receive_from_worker(&agent).unwrap(), Some(message));
         }
         let nothing = receive_from_worker(&agent).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn terms_of_a_tenant_arrive_with_its_ledger() {
+        let (agent, worker) = pair();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let message = ToWorker::Tenant {
+            tenant: u64::MAX,
+            row: 9,
+            terms: "x".repeat(crate::terms::MAX),
+        };
+        send_to_worker(&agent, &message, Some(file.as_fd())).unwrap();
+        let (got, fd) = receive_from_agent(&worker).unwrap().unwrap();
+        assert_eq!((got, fd.is_some()), (message, true));
     }
 
     #[test]
@@ -518,7 +587,7 @@ mod tests {
     fn a_long_reason_is_cut_and_still_arrives() {
         let (agent, worker) = pair();
         let message = ToAgent::Failed {
-            reason: "x".repeat(10_000),
+            reason: "x".repeat(100_000),
         };
         send_to_agent(&worker, &message).unwrap();
         let Some(ToAgent::Failed { reason }) = receive_from_worker(&agent).unwrap() else {

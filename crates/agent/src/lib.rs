@@ -6,6 +6,9 @@
 //! watches. A worker that crashes takes its own connection with it and nothing else.
 //!
 //! * [`supervisor`]: the agent's loop. [`pool`]: its workers. [`process`]: one of them.
+//! * [`policy`]: who may do what. [`identity`]: who a client is; [`hello`] reads its token.
+//!   [`tenants`]: what they have. [`terms`] and [`ledger`]: what workers are told, and count.
+//!   [`fair`]: how they share processors.
 //! * [`cache`]: content that need not be sent again.
 //! * [`jail`]: how workers are locked in; what this machine lacks for it.
 //! * [`handoff`]: what the two say to each other.
@@ -16,17 +19,24 @@
 pub mod agent;
 pub mod backoff;
 pub mod cache;
+pub mod fair;
 pub mod handoff;
+pub mod hello;
+pub mod identity;
 pub mod jail;
+pub mod ledger;
 pub mod listen;
 pub mod log;
 pub mod options;
+pub mod policy;
 pub mod pool;
 pub mod process;
 pub mod refuse;
 pub mod rundir;
 pub mod signals;
 pub mod supervisor;
+pub mod tenants;
+pub mod terms;
 pub mod tls;
 pub mod vaccel_config;
 pub mod worker;

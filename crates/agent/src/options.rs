@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use vaccel_transport::Address;
 
 use crate::cache::Scope;
+use crate::listen::Named;
 use crate::log::Level;
 use crate::vaccel_config::{self, VaccelConfig};
 
@@ -22,6 +22,9 @@ Examples:
   vaccel-agent -a tls://0.0.0.0:65500 --tls-cert server.pem --tls-key server.key \
       --tls-client-ca ca.pem
       Serve other machines whose certificates ca.pem has signed (`vaccel certs DIR`).
+  vaccel-agent --policy agent.toml -a vm1=unix:///run/vaccel/vm1.sock_2048
+      Serve a guest as the policy says for the listener `vm1`; `--check agent.toml`
+      tells beforehand what the policy means.
   vaccel-agent -a tcp://127.0.0.1:0 --ready-fd 3 3>ready
       Take any free port and write it to the file `ready` as soon as clients may come.
 
@@ -29,7 +32,8 @@ Clients load the rpc plugin:
   VACCEL_PLUGINS=rpc VACCEL_RPC_ADDRESS=unix:///run/vaccel/agent.sock program
 
 SIGTERM and SIGINT: finish what runs, then end. SIGHUP: start idle workers anew, so
-that new connections see plugins and models installed since, and read certificates again.";
+that new connections see plugins and models installed since, and read certificates and
+the policy again.";
 
 /// Runs operations for programs in virtual machines, containers and on this machine.
 ///
@@ -43,9 +47,10 @@ pub struct Options {
     /// unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or vsock://CID:PORT (CID may be
     /// `any`); tcp+insecure://HOST:PORT for TCP beyond this machine without TLS. Without
     /// one: unix:///run/vaccel/agent.sock as root, else
-    /// unix://$XDG_RUNTIME_DIR/vaccel/agent.sock.
+    /// unix://$XDG_RUNTIME_DIR/vaccel/agent.sock. NAME=ADDRESS gives it a name that the
+    /// policy can refer to.
     #[arg(short, long = "address", value_name = "ADDRESS")]
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<Named>,
 
     /// Plugins to load, by name or file, separated by commas [default: onnx].
     #[arg(
@@ -64,7 +69,18 @@ pub struct Options {
     #[arg(long, value_name = "SETTINGS", value_parser = vaccel_config::parse, default_value = "")]
     pub vaccel_config: VaccelConfig,
 
-    /// One worker process for each connection, or one for all.
+    /// The policy: who may connect, what may run, how much. `none` for no policy
+    /// [default: /etc/vaccel/agent.toml, where it is there].
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Check the policy, print what it means, and end: code 0 when it is valid.
+    ///
+    /// Of the file, or of the one that the agent would use.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub check: Option<Option<PathBuf>>,
+
+    /// One worker process for each connection, or one for all; a policy says so by tenant.
     #[arg(long, value_enum, default_value_t = Isolation::Connection)]
     pub isolation: Isolation,
 

@@ -1,6 +1,6 @@
 //! A worker process: started, told, watched, ended.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -76,7 +76,7 @@ const WITHHELD: &[&str] = &[
 pub struct Recipe {
     /// The program.
     pub program: PathBuf,
-    /// Its arguments, but for the folder.
+    /// Its arguments, but for the plugins and the folder.
     pub arguments: Vec<OsString>,
     /// Further variables to pass on.
     pub pass_env: Vec<String>,
@@ -97,11 +97,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker with a private folder. It dies with the thread that calls this.
+    /// Starts a worker that loads some plugins, with a private folder. It dies with the thread
+    /// that calls this.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn start(recipe: &Recipe, folder: PathBuf) -> Result<Self> {
+    pub fn start(recipe: &Recipe, plugins: &[String], folder: PathBuf) -> Result<Self> {
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -110,8 +111,17 @@ impl Process {
         )
         .context("cannot make a socket pair")?;
         let mut command = Command::new(&recipe.program);
+        command.args(&recipe.arguments);
+        if !plugins.is_empty() {
+            // Workers run in a folder of their own.
+            let names = plugins.iter().map(|plugin| match plugin.contains('/') {
+                true => Ok(std::path::absolute(plugin)?.into_os_string()),
+                false => Ok(OsString::from(plugin)),
+            });
+            let names = names.collect::<io::Result<Vec<_>>>()?;
+            command.arg("--plugins").arg(names.join(OsStr::new(",")));
+        }
         command
-            .args(&recipe.arguments)
             .arg("--dir")
             .arg(&folder)
             // The number stays as it is: a fixed one could be in use by the standard
@@ -126,10 +136,7 @@ impl Process {
             .stdin(Stdio::null())
             // The library logs to standard output; ours belongs to whoever waits for
             // "listening on".
-            .stdout(io::stderr().as_fd().try_clone_to_owned()?)
-            // Signals for the agent's group (Ctrl-C) are the agent's; and what a worker
-            // leaves behind can be ended as a group.
-            .process_group(0);
+            .stdout(io::stderr().as_fd().try_clone_to_owned()?);
         if recipe.jailed {
             for name in ["HOME", "TMPDIR", "XDG_CACHE_HOME"] {
                 command.env(name, &folder);
@@ -281,6 +288,10 @@ pub fn describe(status: ExitStatus) -> String {
 fn prepare_child(namespaces: &Plan, parent: Pid, channel: i32) -> io::Result<()> {
     // First, because what follows is undone by a change of rights.
     namespaces.apply()?;
+    // Signals for the agent's group (Ctrl-C) are the agent's; what a worker leaves behind can
+    // be ended as a group; and a session is what the kernel divides processors among, see
+    // [`fair`](crate::fair).
+    rustix::process::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The agent may have ended before that took effect.
     if rustix::process::getppid() != Some(parent) {
@@ -359,7 +370,7 @@ mod tests {
         // 0 to 2, the channel, and one that `ls` itself has for the folder it lists.
         let script = r#"ls /proc/self/fd | wc -l > fds; echo "$2 $VACCEL_TEST" > said
             test -S /proc/self/fd/$4"#;
-        let mut process = Process::start(&recipe(script), folder(&base)).unwrap();
+        let mut process = Process::start(&recipe(script), &[], folder(&base)).unwrap();
         let path = process.folder().clone();
         assert!(wait(&mut process).success());
         assert_eq!(
@@ -375,10 +386,10 @@ mod tests {
     #[test]
     fn how_a_worker_ended_is_told_in_words() {
         let base = tempfile::tempdir().unwrap();
-        let mut process = Process::start(&recipe("exit 3"), folder(&base)).unwrap();
+        let mut process = Process::start(&recipe("exit 3"), &[], folder(&base)).unwrap();
         assert_eq!(describe(wait(&mut process)), "ended with code 3");
         drop(process);
-        let mut process = Process::start(&recipe("kill -SEGV $$"), folder(&base)).unwrap();
+        let mut process = Process::start(&recipe("kill -SEGV $$"), &[], folder(&base)).unwrap();
         assert_eq!(
             describe(wait(&mut process)),
             "killed by signal 11 (SIGSEGV)"
@@ -389,7 +400,7 @@ mod tests {
     fn what_a_worker_started_ends_with_it_and_its_folder_goes() {
         let base = tempfile::tempdir().unwrap();
         let script = "sleep 1000 & echo $! > pid; mv pid child; exit 0";
-        let mut process = Process::start(&recipe(script), folder(&base)).unwrap();
+        let mut process = Process::start(&recipe(script), &[], folder(&base)).unwrap();
         wait(&mut process);
         let child = std::fs::read_to_string(process.folder().join("child")).unwrap();
         let pid = Pid::from_raw(child.trim().parse().unwrap()).unwrap();
@@ -409,7 +420,7 @@ mod tests {
     #[test]
     fn dropping_a_worker_that_runs_ends_it() {
         let base = tempfile::tempdir().unwrap();
-        let process = Process::start(&recipe("sleep 1000"), folder(&base)).unwrap();
+        let process = Process::start(&recipe("sleep 1000"), &[], folder(&base)).unwrap();
         let stat = format!("/proc/{}", process.id());
         assert!(std::path::Path::new(&stat).exists());
         drop(process);
@@ -431,7 +442,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let mut recipe = recipe("");
         recipe.program = "/nowhere/vaccel-worker".into();
-        let error = Process::start(&recipe, folder(&base)).unwrap_err();
+        let error = Process::start(&recipe, &[], folder(&base)).unwrap_err();
         assert!(format!("{error:#}").contains("/nowhere/vaccel-worker"));
     }
 }

@@ -37,6 +37,12 @@ pub fn refuse(connection: OwnedFd, status: i32, text: String) {
     }
 }
 
+/// Hangs up on a client whose worker is gone.
+pub fn farewell(connection: &OwnedFd, _reason: &str) {
+    // Fails when the client has gone, and then it is over anyway.
+    let _ = shutdown(connection, Shutdown::Both);
+}
+
 fn tell(connection: &OwnedFd, status: i32, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     let mut bytes = vec![0; HELLO_LEN + MAX_EXTRA];

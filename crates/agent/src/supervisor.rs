@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use vaccel_abi::error::{EREMOTEIO, EUSERS};
+use vaccel_abi::error::{EACCES, EREMOTEIO, EUSERS};
 
+use crate::hello::Hellos;
 use crate::listen::{Accepted, Listener};
+use crate::options::Options;
+use crate::policy::DEFAULT_TENANT;
 use crate::pool::{Connection, Pool};
 use crate::refuse::refuse;
 use crate::signals::{Signal, Signals};
+use crate::tenants;
 use crate::tls::Tls;
 use crate::{debug, info, warn};
 
@@ -31,6 +35,9 @@ const LAST_BYTES: Duration = Duration::from_secs(5);
 pub struct Supervisor {
     listeners: Vec<Listener>,
     tls: Option<Tls>,
+    /// Clients that have not said HELLO, where tokens decide who they are.
+    hellos: Hellos,
+    options: Options,
     signals: Signals,
     pool: Pool,
     /// Connections that no worker has yet.
@@ -45,10 +52,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Puts together what the loop needs; starts nothing. No more than
-    /// `max_connections` are served at the same time, and workers have
-    /// `drain_timeout` to finish when the agent is told to end. `tls` is there when
-    /// a listener needs it.
+    /// Puts together what the loop needs; starts nothing. `tls` is there when a listener
+    /// needs it.
     ///
     /// # Errors
     /// When signals cannot be watched.
@@ -56,19 +61,20 @@ impl Supervisor {
         listeners: Vec<Listener>,
         tls: Option<Tls>,
         pool: Pool,
-        max_connections: usize,
-        drain_timeout: Duration,
+        options: Options,
     ) -> Result<Self> {
         Ok(Self {
             listeners,
             tls,
+            hellos: Hellos::new()?,
             signals: Signals::new()?,
             pool,
             waiting: VecDeque::new(),
-            max_connections,
+            max_connections: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
             next_connection: 1,
             accept_after: None,
-            drain_timeout,
+            drain_timeout: options.drain_timeout,
+            options,
             draining: None,
         })
     }
@@ -80,7 +86,7 @@ impl Supervisor {
     /// When the first worker does not become ready: then the settings are wrong,
     /// and saying so at once is better than refusing every client later.
     pub fn run(mut self, ready: impl FnOnce(&[Listener])) -> Result<()> {
-        self.pool.start()?;
+        self.pool.start_first()?;
         while self.draining.is_none() && self.pool.ready() == 0 {
             self.turn(false)?;
             if let Some(reason) = self.pool.failure() {
@@ -94,7 +100,7 @@ impl Supervisor {
             if self.draining.is_none() {
                 // Who waits is served before anything that takes time.
                 self.assign();
-                self.pool.refill(self.waiting.len());
+                self.pool.refill(&self.waiting);
             }
             self.turn(true)?;
         }
@@ -123,7 +129,7 @@ impl Supervisor {
                 .for_each(|c| self.waiting.push_front(c));
         }
         let now = Instant::now();
-        self.pool.enforce_deadlines(now);
+        self.pool.enforce(now);
         if self.draining.is_some_and(|until| until <= now) {
             self.pool.kill_all();
             self.draining = Some(now + KILL_TIMEOUT);
@@ -134,6 +140,8 @@ impl Supervisor {
         let arrived = self.tls.as_ref().map(Tls::arrived).unwrap_or_default();
         if self.draining.is_none() {
             arrived.into_iter().for_each(|client| self.admit(client));
+            let spoken = self.hellos.arrived();
+            spoken.into_iter().for_each(|client| self.let_in(client));
         }
         Ok(())
     }
@@ -143,7 +151,10 @@ impl Supervisor {
         let now = Instant::now();
         let accept =
             accept && self.draining.is_none() && self.accept_after.is_none_or(|at| at <= now);
-        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.hellos, PollFlags::IN),
+        ];
         for worker in self.pool.workers() {
             let events = if worker.is_heard() {
                 PollFlags::IN
@@ -167,7 +178,7 @@ impl Supervisor {
             Err(e) => return Err(e).context("cannot wait for events"),
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let (workers, rest) = fds[1..].split_at(nr_workers);
+        let (workers, rest) = fds[2..].split_at(nr_workers);
         let listeners = &rest[nr_tls..];
         let ready = |list: &[PollFd<'_>]| -> Vec<usize> {
             (0..list.len()).filter(|&i| is_ready(&list[i])).collect()
@@ -187,7 +198,7 @@ impl Supervisor {
             Some(until) => Some(until),
             None => self
                 .pool
-                .next_deadline(self.waiting.len(), now)
+                .next_deadline(&self.waiting, now)
                 .into_iter()
                 .chain(self.accept_after.filter(|&at| at > now))
                 .min(),
@@ -201,6 +212,10 @@ impl Supervisor {
             Signal::Hangup => {
                 if let Some(tls) = &self.tls {
                     tls.reload();
+                }
+                if tenants::reload(self.pool.tenants_mut(), &self.options) {
+                    self.pool.renew_terms();
+                    self.drop_strangers();
                 }
                 info!("starting idle workers anew");
                 self.pool.renew_idle();
@@ -257,38 +272,81 @@ impl Supervisor {
             }
             return;
         }
+        if self.pool.tenants().policy().asks_for_tokens() {
+            self.hellos.begin(accepted);
+        } else {
+            self.let_in(accepted);
+        }
+    }
+
+    /// Finds out whose a connection is, and has it wait for a worker.
+    fn let_in(&mut self, accepted: Accepted) {
+        let limit = self.max_connections;
         if self.pool.served() + self.waiting.len() >= limit {
             warn!("refusing {}: {limit} connections already", accepted.origin);
             let text = format!("the agent serves {limit} connections already; try again later");
             refuse(accepted.descriptor, EUSERS, text);
             return;
         }
+        let tenants = self.pool.tenants_mut();
+        let tenant = match tenants.admit(&accepted.identity, Instant::now()) {
+            Ok(tenant) => tenant,
+            Err(refusal) => {
+                warn!("refusing {}: {}", accepted.origin, refusal.text);
+                refuse(accepted.descriptor, refusal.code, refusal.text);
+                return;
+            }
+        };
         let number = self.next_connection;
         self.next_connection += 1;
-        debug!(connection = number, "from {}", accepted.origin);
+        let (mut origin, mut who) = (accepted.origin, accepted.who);
+        if let Some(known) = tenants.get(tenant)
+            && (tenants.policy().file.is_some() || known.tenant.name != DEFAULT_TENANT)
+        {
+            let name = &known.tenant.name;
+            origin = format!("{origin} as tenant {name}");
+            // What tenants share with themselves, they do not share with others of one user.
+            who = Some(format!("tenant {name}"));
+        }
+        debug!(connection = number, "from {origin}");
         self.waiting.push_back(Connection {
             number,
-            origin: accepted.origin,
-            who: accepted.who,
-            descriptor: Some(accepted.descriptor),
+            tenant,
+            origin,
+            who,
+            descriptor: accepted.descriptor,
+            taken: false,
         });
     }
 
     /// Gives waiting connections to workers, or tells them why there is none.
     fn assign(&mut self) {
-        while let Some(connection) = self.waiting.pop_front() {
-            if let Some(connection) = self.pool.assign(connection) {
-                self.waiting.push_front(connection);
-                break;
+        // One that finds no worker does not hold up those of other tenants.
+        for connection in std::mem::take(&mut self.waiting) {
+            let Some(connection) = self.pool.assign(connection) else {
+                continue;
+            };
+            match self.pool.broken(connection.tenant) {
+                Some(reason) => {
+                    let text = format!("no worker can be started: {reason}");
+                    self.pool.tenants_mut().left(connection.tenant);
+                    refuse(connection.descriptor, EREMOTEIO, text);
+                }
+                None => self.waiting.push_back(connection),
             }
         }
-        if let Some(reason) = self.pool.broken() {
-            for connection in self.waiting.drain(..) {
-                let text = format!("no worker can be started: {reason}");
-                if let Some(descriptor) = connection.descriptor {
-                    refuse(descriptor, EREMOTEIO, text);
-                }
+    }
+
+    /// After the policy has changed: refuses clients that wait and that it does not name.
+    fn drop_strangers(&mut self) {
+        for connection in std::mem::take(&mut self.waiting) {
+            let known = self.pool.tenants().get(connection.tenant);
+            if known.is_some_and(|known| !known.is_gone()) {
+                self.waiting.push_back(connection);
+                continue;
             }
+            let text = "the agent's policy does not name your tenant any more".to_owned();
+            refuse(connection.descriptor, EACCES, text);
         }
     }
 }

@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use vaccel_transport::tls::{Acceptor, ServerFiles};
 use vaccel_transport::{Address, Stream};
 
+use crate::identity::Certificate;
 use crate::listen::Accepted;
 use crate::options::Options;
 use crate::{debug, error, info, warn};
@@ -190,6 +191,7 @@ fn serve(acceptor: &Acceptor, client: Accepted, loop_: &Sender<Accepted>, counte
         descriptor,
         origin,
         who,
+        mut identity,
         ..
     } = client;
     let accepted = Stream::from_fd(descriptor)
@@ -207,12 +209,14 @@ fn serve(acceptor: &Acceptor, client: Accepted, loop_: &Sender<Accepted>, counte
             return;
         }
     };
+    identity.certificate = accepted.certificate.as_deref().and_then(Certificate::of);
     let arrived = Accepted {
         descriptor: accepted.plain,
         origin: format!("{origin} by TLS"),
         // Not those who come from there without a certificate.
         who: who.map(|who| format!("{who} by TLS")),
         tls: false,
+        identity,
     };
     if loop_.send(arrived).is_err() {
         return;

@@ -81,7 +81,7 @@ fn a_jailed_worker_starts_in_well_under_100_ms() {
             let folder = base.path().join(format!("{round}.{which}"));
             std::fs::create_dir(&folder).unwrap();
             let begin = Instant::now();
-            let process = Process::start(&recipe, folder).unwrap();
+            let process = Process::start(&recipe, &[], folder).unwrap();
             let mut said = None;
             while said.is_none() {
                 assert!(begin.elapsed() < PATIENCE, "the worker does not start");

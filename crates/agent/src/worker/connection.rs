@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,14 @@ use vaccel_wire::{
 use super::content::Contents;
 use super::control;
 use super::failure::{Failure, Result};
-use super::flights::{Begun, Flights};
+use super::flights::{About, Begun, Fate, Flights};
 use super::generic::Call;
 use super::lead::Lead;
 use super::resources::Resources;
 use super::service::Service;
 use super::sessions::Sessions;
 use super::shared::Room;
+use super::tenant::Tenant;
 use super::tensors::Tensors;
 use crate::{debug, error, warn};
 
@@ -42,16 +43,6 @@ const TOO_LATE: &str = "the deadline had passed before the request could begin";
 /// What all connections of a worker have in common.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Requests in flight; each has a thread.
-    pub max_in_flight: u16,
-    /// Time of a request that names none.
-    pub deadline: Duration,
-    /// Largest frame, and room for the outputs of one request.
-    pub max_frame: u64,
-    /// What resources may take.
-    pub max_resources: u64,
-    /// What memory a connection may share; 0 for none.
-    pub max_shared: u64,
     /// What is spent to see requests in shared memory sooner.
     pub mode: shm::Mode,
     /// How long a connection is quiet before it gives up its thread.
@@ -60,8 +51,6 @@ pub struct Settings {
     pub folder: PathBuf,
     /// What the agent keeps.
     pub contents: Option<Arc<Contents>>,
-    /// Called when the client has gone and an operation does not end. It may return.
-    pub stuck: fn(connection: u64),
 }
 
 /// A connection that is being served.
@@ -86,7 +75,10 @@ pub struct Connection {
     pub(super) memory: Option<shm::Memory>,
     pub(super) lead: Lead,
     pub(super) flights: Flights,
-    deadline: Duration,
+    /// Whose it is.
+    pub(super) tenant: Arc<Tenant>,
+    /// When its requests are looked at next, in nanoseconds since the service began.
+    pub(super) look_at: AtomicU64,
     /// What it shares with the other connections of the worker.
     pub(super) service: Arc<Service>,
     /// It has been parked before.
@@ -128,8 +120,14 @@ impl Connection {
     ///
     /// # Errors
     /// Why the client is not served, for the log; it has been told.
-    pub fn open(descriptor: OwnedFd, number: u64, service: &Arc<Service>) -> Result<Self, String> {
+    pub fn open(
+        descriptor: OwnedFd,
+        number: u64,
+        tenant: &Arc<Tenant>,
+        service: &Arc<Service>,
+    ) -> Result<Self, String> {
         let settings = &service.settings;
+        let terms = tenant.terms().clone();
         let stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
         if stream.family() == Family::Tcp {
             watch_for_silence(&stream);
@@ -145,16 +143,16 @@ impl Connection {
         if let Some(name) = hello.client {
             debug!(connection = number, "the client is {name:?}");
         }
-        let mut limits = Limits::for_frame(settings.max_frame);
-        let share = stream.family() == Family::Unix && settings.max_shared > 0;
+        let mut limits = Limits::for_frame(terms.max_frame);
+        let share = stream.family() == Family::Unix && terms.max_shared > 0;
         let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
         let features = (share | FEATURE_KEPT_TENSORS) & hello.features;
         let welcome = Welcome {
             status: 0,
             version: VERSION,
-            in_flight: settings.max_in_flight,
+            in_flight: terms.threads,
             features,
-            default_deadline_ms: u32::try_from(settings.deadline.as_millis()).unwrap_or(u32::MAX),
+            default_deadline_ms: u32::try_from(terms.deadline().as_millis()).unwrap_or(u32::MAX),
             max_frame: limits.frame,
             connection: number,
             text: concat!("vaccel-agent ", env!("CARGO_PKG_VERSION")),
@@ -166,7 +164,7 @@ impl Connection {
         let (mut memory, mut tx, mut rx) = (None, None, None);
         if features & FEATURE_SHARED_MEMORY != 0 {
             let end = Instant::now() + HELLO_TIMEOUT;
-            match shm::host::accept(&stream, settings.max_shared, settings.mode, end)
+            match shm::host::accept(&stream, terms.max_shared, settings.mode, end)
                 .map_err(|e| format!("the client offered no memory: {e}"))?
             {
                 Ok(host) => {
@@ -188,8 +186,9 @@ impl Connection {
         }
         let resources = Resources::new(
             folder,
-            settings.max_resources,
+            terms.max_resources,
             settings.contents.as_ref().map(|all| all.desk(number)),
+            tenant,
         );
         Ok(Self {
             number,
@@ -199,13 +198,14 @@ impl Connection {
             stream,
             limits,
             client_takes,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(tenant),
             tensors: Tensors::new(resources.quota()),
             resources,
             memory,
-            lead: Lead::new(settings.max_in_flight.into()),
+            lead: Lead::new(terms.threads.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),
-            deadline: settings.deadline,
+            tenant: Arc::clone(tenant),
+            look_at: AtomicU64::new(u64::MAX),
             service: Arc::clone(service),
             known: AtomicBool::new(false),
             reason: Mutex::default(),
@@ -241,12 +241,32 @@ impl Connection {
             }
         }
         let arrived = Instant::now();
-        let deadline = arrived + self.time_of(&header);
+        let wanted = header.deadline_ms();
+        let wanted = (wanted > 0).then(|| Duration::from_millis(wanted.into()));
+        let time = self.tenant.terms().time(wanted);
+        let deadline = arrived + time;
         // Arguments that are wrong are answered later; they take no further memory.
         let beside = |args: vaccel_wire::Args<'_>| args.capacity().saturating_add(args.shared());
-        let outputs = message.args(&self.limits).map_or(0, beside);
+        let args = message.args(&self.limits);
+        let shared = self.memory.is_some() && args.as_ref().is_ok_and(is_shared);
+        let outputs = args.map_or(0, beside);
         let bytes = header.frame_len().saturating_add(outputs);
-        match self.flights.begin(header.request, deadline, bytes) {
+        let _pass = match self.tenant.admit(header.operation, bytes) {
+            Ok(pass) => pass,
+            Err(Failure { code, message }) => {
+                self.send(&scratch.buffer.error_reply(&header, code, &message));
+                return Step::Next;
+            }
+        };
+        let about = About {
+            request: header.request,
+            operation: header.operation,
+            session: header.session,
+            shared,
+            shortened: wanted.is_some_and(|wanted| wanted > time),
+            timed: wanted.is_some_and(|wanted| wanted <= time),
+        };
+        match self.flights.begin(about, deadline, bytes) {
             Begun::Yes => {}
             Begun::Twice => {
                 self.note(format!("the request {} is in flight twice", header.request));
@@ -320,7 +340,8 @@ impl Connection {
     fn answer(&self, mut message: Message, deadline: Instant, scratch: &mut Scratch) {
         let header = message.header;
         let Scratch { buffer, call } = scratch;
-        let result = if Instant::now() >= deadline {
+        let turn = self.service.turn(&self.tenant, deadline);
+        let result = if turn.is_none() || Instant::now() >= deadline {
             Err(Failure::new(ETIMEDOUT, TOO_LATE))
         } else {
             let run = || self.run(&mut message, call, buffer, &header);
@@ -329,14 +350,22 @@ impl Connection {
                 Err(Failure::new(EIO, "the agent failed internally"))
             })
         };
+        drop(turn);
         let Err(failure) = result else {
             return;
         };
         call.take_back(header.session, &self.tensors);
-        if self.flights.end(header.request) {
-            let text = "the request was cancelled";
-            self.send(&buffer.error_reply(&header, ECANCELED, text));
+        if failure == answered() {
             return;
+        }
+        match self.flights.end(header.request) {
+            Fate::Open => {}
+            Fate::Cancelled => {
+                let text = "the request was cancelled";
+                self.send(&buffer.error_reply(&header, ECANCELED, text));
+                return;
+            }
+            Fate::Answered => return,
         }
         if let Some(frame) = call.failure_reply(&header, &failure, buffer) {
             self.send(&frame);
@@ -384,8 +413,10 @@ impl Connection {
             }
             .into());
         }
-        if self.flights.end(header.request) {
-            return Err(Failure::new(ECANCELED, "the request was cancelled"));
+        match self.flights.end(header.request) {
+            Fate::Open => {}
+            Fate::Cancelled => return Err(Failure::new(ECANCELED, "the request was cancelled")),
+            Fate::Answered => return Err(answered()),
         }
         self.send(frame);
         Ok(())
@@ -400,18 +431,23 @@ impl Connection {
         }
     }
 
-    fn time_of(&self, header: &Header) -> Duration {
-        match header.deadline_ms() {
-            0 => self.deadline,
-            millis => Duration::from_millis(millis.into()),
-        }
-    }
-
     /// Says why the connection ends; the first reason counts.
     pub(super) fn note(&self, reason: String) {
         let mut first = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(reason);
     }
+}
+
+/// The request has been answered because its time was over.
+fn answered() -> Failure {
+    Failure::new(0, "")
+}
+
+/// Some argument lies in memory that the client shares.
+fn is_shared(args: &vaccel_wire::Args<'_>) -> bool {
+    args.reads()
+        .chain(args.writes())
+        .any(|arg| arg.shared.is_some())
 }
 
 /// What to say about a client that does not say HELLO.

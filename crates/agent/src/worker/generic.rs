@@ -7,7 +7,7 @@
 
 mod memory;
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
 use std::ptr;
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ pub struct Call {
     adopted: Vec<i64>,
     /// Copies of what lies in shared memory and must not change.
     copies: Vec<Buffer>,
+    /// The path of a library in place of the one that the client names.
+    library: Option<CString>,
     /// The operation has been called, so that what it wrote is there.
     called: bool,
 }
@@ -103,6 +105,7 @@ impl Call {
                 format!("the agent knows no operation {}", header.operation),
             )
         })?;
+        resources.tenant().may_run(spec)?;
         self.reserve(args)?;
         // The table holds operations below 256 only.
         *self.code = u8::try_from(header.operation).unwrap_or(u8::MAX);
@@ -252,6 +255,7 @@ impl Call {
         self.slots.clear();
         self.outputs = None;
         self.copies.clear();
+        self.library = None;
         self.kept.clear();
         self.adopted.clear();
         self.called = false;
@@ -292,6 +296,21 @@ impl Call {
         };
         // SAFETY: as many bytes are there; nobody writes to them before the call.
         check(arg, unsafe { bytes(at, length) })?;
+        let library = if arg.index == 0 {
+            // SAFETY: as above; what lies in shared memory has been copied.
+            let name = unsafe { bytes(at, length) };
+            resources.tenant().library(spec, name)?
+        } else {
+            None
+        };
+        let (at, length) = match library {
+            Some(path) => {
+                let path = self.library.insert(path);
+                let length = path.as_bytes_with_nul().len();
+                (path.as_ptr().cast_mut().cast(), length)
+            }
+            None => (at, length),
+        };
         if let Some(tensor) = &arg.tensor {
             let (data, size) = (at, length);
             let index = self.add_tensor_struct(tensor, data, size);

@@ -10,10 +10,13 @@
 //!   run something long, as [`pace`] expects; [`lot`]: where quiet connections wait, without a thread.
 //! * [`connection`]: one connection. [`serve`]: its life. [`lead`]: which thread reads.
 //! * [`compatible`]: connections of clients of the C implementation; [`served`]: either kind.
+//! * [`tenant`]: what each tenant may, and has. [`turns`]: their turns in a worker that they share.
+//!   [`clock`]: answers requests whose time is over.
 //! * [`changes`]: parts of buffers. [`content`]: what the agent keeps.
 //! * [`control`]: sessions and resources. [`generic`]: operations of the library.
 
 pub mod changes;
+pub mod clock;
 pub mod compatible;
 pub mod connection;
 pub mod content;
@@ -33,7 +36,9 @@ pub mod served;
 pub mod service;
 pub mod sessions;
 pub mod shared;
+pub mod tenant;
 pub mod tensors;
+pub mod turns;
 pub mod upload;
 pub mod watch;
 
@@ -48,7 +53,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::error;
 use crate::handoff::{ToAgent, ToWorker, receive_from_agent, send_to_agent};
 use crate::log;
-use crate::options::Isolation;
 use connection::Settings;
 use content::Contents;
 use options::Options;
@@ -130,19 +134,9 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
         channel,
         Settings {
             contents: contents.clone(),
-            max_in_flight: options.max_in_flight,
-            deadline: options.deadline,
-            max_frame: options.max_frame,
-            max_resources: options.max_resources,
-            max_shared: options.max_shared,
             mode: options.mode,
             park_after: options.park_after,
             folder: options.dir.clone(),
-            stuck: match options.isolation {
-                Isolation::Connection => give_up,
-                // Others are served by this process.
-                Isolation::Shared => |_| {},
-            },
         },
     )?;
     send_to_agent(&service.channel, &ToAgent::Ready { about }).context("the agent has gone")?;
@@ -169,8 +163,7 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
                 let count = usize::try_from(u64::from_ne_bytes(count)).unwrap_or(usize::MAX);
                 running = running.saturating_sub(count);
             }
-            let over = draining || options.isolation == Isolation::Connection;
-            if running == 0 && over {
+            if running == 0 && draining {
                 return Ok(());
             }
         }
@@ -178,10 +171,20 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
             continue;
         }
         match receive_from_agent(&service.channel)? {
-            Some((ToWorker::Connection { number, origin }, descriptor)) => {
+            Some((ToWorker::Tenant { tenant, row, terms }, ledger)) => {
+                service.know(tenant, row, &terms, ledger)?;
+            }
+            Some((
+                ToWorker::Connection {
+                    number,
+                    tenant,
+                    origin,
+                },
+                descriptor,
+            )) => {
                 send_to_agent(&service.channel, &ToAgent::Taken { number })?;
                 running += 1;
-                service.begin(number, origin, descriptor);
+                service.begin(number, tenant, origin, descriptor);
             }
             Some((ToWorker::Content { request, content }, file)) => {
                 if let Some(contents) = &contents {
@@ -203,8 +206,8 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
     }
 }
 
-/// Ends the process although an operation runs: its client has gone and its time is over.
-fn give_up(connection: u64) {
+/// Ends the process although an operation runs: its time is over.
+fn give_up(connection: u64) -> ! {
     error!(
         connection = connection,
         "giving up on an operation that does not end"

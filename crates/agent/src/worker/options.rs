@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::log::Level;
-use crate::options::{Isolation, bytes, bytes_or_none, duration};
+use crate::options::duration;
 use crate::vaccel_config::{self, VaccelConfig};
 
 /// Serves connections that vaccel-agent hands over. Started by the agent, not by hand.
@@ -28,30 +28,6 @@ pub struct Options {
     /// Further settings of the library.
     #[arg(long, value_name = "SETTINGS", value_parser = vaccel_config::parse, default_value = "")]
     pub vaccel_config: VaccelConfig,
-
-    /// One connection, or any number.
-    #[arg(long, value_enum, default_value_t = Isolation::Connection)]
-    pub isolation: Isolation,
-
-    /// Requests in flight on a connection.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub max_in_flight: u16,
-
-    /// Time of a request that names none.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
-    pub deadline: Duration,
-
-    /// Largest frame.
-    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
-    pub max_frame: u64,
-
-    /// What the resources of a connection may take.
-    #[arg(long, value_name = "BYTES", default_value = "8G", value_parser = bytes)]
-    pub max_resources: u64,
-
-    /// Memory that a connection may share; 0 for none.
-    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = bytes_or_none)]
-    pub max_shared: u64,
 
     /// What is spent to see requests in shared memory sooner.
     #[arg(long, value_name = "MODE", default_value_t)]

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use vaccel::{Resource, Session};
+use vaccel::{Resource, ResourceType, Session};
 use vaccel_abi::error::{EBUSY, ENOENT, ENOSPC, EPERM, EUSERS};
 use vaccel_wire::control::ResourceBegin;
 
 use super::content::Desk;
 use super::failure::{Failure, Result};
+use super::tenant::{Held, Tenant};
 use super::upload::{Folder, Upload};
+use crate::ledger;
 
 /// Resources that a connection may have.
 const MAX: usize = 4096;
@@ -35,6 +37,8 @@ pub struct Resources {
 pub struct Quota {
     used: AtomicU64,
     limit: u64,
+    /// Whose they count as.
+    tenant: Arc<Tenant>,
 }
 
 /// Bytes of a quota, given back when it goes.
@@ -42,6 +46,7 @@ pub struct Quota {
 pub struct Share {
     quota: Arc<Quota>,
     bytes: u64,
+    _held: Option<Held>,
 }
 
 impl Share {
@@ -64,10 +69,14 @@ impl Share {
                     ),
                 )
             })?;
-        Ok(Self {
+        let mut share = Self {
             quota: Arc::clone(quota),
             bytes,
-        })
+            _held: None,
+        };
+        // Where the tenant has too much, the share goes back as it goes.
+        share._held = quota.tenant.count(ledger::Quota::ModelBytes, bytes)?;
+        Ok(share)
     }
 }
 
@@ -85,6 +94,7 @@ struct Entry {
     state: Mutex<State>,
     folder: OnceLock<Folder>,
     _share: Share,
+    _held: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -106,7 +116,7 @@ impl Resources {
     /// No resources; files go to `folder`, and take no more than `limit` bytes
     /// together with memory.
     #[must_use]
-    pub fn new(folder: PathBuf, limit: u64, desk: Option<Desk>) -> Self {
+    pub fn new(folder: PathBuf, limit: u64, desk: Option<Desk>, tenant: &Arc<Tenant>) -> Self {
         Self {
             known: Mutex::default(),
             folder,
@@ -114,9 +124,16 @@ impl Resources {
             used: Arc::new(Quota {
                 used: AtomicU64::new(0),
                 limit,
+                tenant: Arc::clone(tenant),
             }),
             desk,
         }
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.used.tenant
     }
 
     /// Where uploads go.
@@ -134,13 +151,16 @@ impl Resources {
     /// Begins a resource and returns its number, and whether nothing need be sent.
     ///
     /// # Errors
-    /// What [`Upload::begin`] returns; `ENOSPC` when it is too large; `EUSERS`
-    /// when there are too many.
+    /// What [`Upload::begin`] returns; `EACCES` when the tenant may not send it; `ENOSPC`
+    /// when it is too large; `EUSERS` when there are too many.
     pub fn begin(&self, session: i64, begin: &ResourceBegin<'_, '_>) -> Result<(i64, bool)> {
         let too_many = || Failure::new(EUSERS, format!("a connection may have {MAX} resources"));
         if self.lock().len() >= MAX {
             return Err(too_many());
         }
+        let library = begin.type_ == ResourceType::Library.as_raw();
+        self.tenant().may_upload(library)?;
+        let held = self.tenant().count(ledger::Quota::Resources, 1)?;
         let bytes = begin
             .blobs()
             .fold(0u64, |sum, blob| sum.saturating_add(blob.size));
@@ -160,6 +180,7 @@ impl Resources {
             }),
             folder: OnceLock::new(),
             _share: share,
+            _held: held,
         });
         let id = super::random_id()?;
         let mut known = self.lock();
@@ -353,6 +374,7 @@ fn not_attached(id: i64, session: i64) -> Failure {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::tenant::tests::tenant;
     use super::*;
 
     #[test]
@@ -360,6 +382,7 @@ mod tests {
         let quota = Arc::new(Quota {
             used: AtomicU64::new(0),
             limit: 100,
+            tenant: tenant(crate::terms::tests::open()),
         });
         let share = Share::take(&quota, "it", 60).unwrap();
         let refused = Share::take(&quota, "it", 60).unwrap_err();

@@ -3,18 +3,23 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown};
+use vaccel_abi::error::ETIMEDOUT;
+use vaccel_wire::{FrameBuffer, Header, Kind};
 
+use super::clock::Timed;
 use super::connection::{Connection, Scratch, Step};
 use super::service;
 use super::watch::Watched;
+use crate::ledger::Quota;
 use crate::{debug, warn};
 
 /// How long operations that have no time left may still run after the client has gone.
 const LINGER: Duration = Duration::from_secs(2);
+const TOO_LONG: &str = "the deadline has passed while the operation ran";
 
 impl Connection {
     /// What each thread of the connection does. Returns when the connection needs it
@@ -131,7 +136,8 @@ impl Connection {
             "{} operations do not end after the client has gone",
             self.flights.len()
         );
-        (self.service.settings.stuck)(self.number);
+        self.service
+            .stuck(self.number, &self.tenant, "an operation does not end");
         self.lead.wait_for_end(None);
     }
 }
@@ -142,7 +148,67 @@ impl Watched for Connection {
     }
 
     fn takes_long(self: Arc<Self>, number: u64) {
+        self.watch_time();
         self.lead.hand_over(number, || service::staff(&self));
+    }
+}
+
+impl Connection {
+    /// Has its requests looked at when their time is over.
+    fn watch_time(self: &Arc<Self>) {
+        let Some(next) = self.flights.next_deadline() else {
+            return;
+        };
+        self.look_again(next);
+    }
+
+    fn look_again(self: &Arc<Self>, next: Instant) {
+        let at = self.service.nanos(next);
+        // Somebody looks before that already.
+        if self.look_at.fetch_min(at, Ordering::SeqCst) <= at {
+            return;
+        }
+        let weak: Weak<Self> = Arc::downgrade(self);
+        if let Err(e) = self.service.clock.set(next, weak) {
+            self.look_at.store(u64::MAX, Ordering::SeqCst);
+            warn!(connection = self.number, "deadlines are not kept: {e}");
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.tenant.terms().grace_ms)
+    }
+}
+
+impl Timed for Connection {
+    fn look(self: Arc<Self>, now: Instant) -> Option<Instant> {
+        self.look_at.store(u64::MAX, Ordering::SeqCst);
+        let overdue = self.flights.overdue(now, self.grace());
+        let mut buffer = FrameBuffer::new();
+        for about in &overdue.late {
+            self.tenant.note(Quota::Deadline);
+            let header = Header::bare(Kind::Request, about.operation, about.request, about.session);
+            self.writer
+                .post(&buffer.error_reply(&header, ETIMEDOUT, TOO_LONG));
+        }
+        for about in &overdue.shared {
+            self.tenant.note(Quota::Deadline);
+            if about.shortened {
+                // The client waits for longer, and may not go on with its memory.
+                self.note(format!("an operation of {about:?} took longer than it may"));
+                self.stream.shutdown();
+            }
+        }
+        if let Some(about) = overdue.stuck.first() {
+            let operation = about.operation;
+            let text = format!("the operation {operation} does not end, long after its deadline");
+            self.service.stuck(self.number, &self.tenant, &text);
+        }
+        if let Some(next) = overdue.next {
+            self.look_at
+                .store(self.service.nanos(next), Ordering::SeqCst);
+        }
+        overdue.next
     }
 }
 

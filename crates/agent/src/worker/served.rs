@@ -9,6 +9,7 @@ use vaccel_transport::Stream;
 use super::compatible::{self, connection::Connection as Compatible};
 use super::connection::Connection;
 use super::service::Service;
+use super::tenant::Tenant;
 
 /// How long a client may take to send its first byte.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
@@ -27,15 +28,20 @@ impl Served {
     ///
     /// # Errors
     /// Why it is not served, for the log.
-    pub fn open(descriptor: OwnedFd, number: u64, service: &Arc<Service>) -> Result<Self, String> {
+    pub fn open(
+        descriptor: OwnedFd,
+        number: u64,
+        tenant: &Arc<Tenant>,
+        service: &Arc<Service>,
+    ) -> Result<Self, String> {
         let stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
         match compatible::is_spoken(&stream, FIRST_BYTE) {
             Ok(true) => {
-                let connection = Compatible::open(stream, number, service)?;
+                let connection = Compatible::open(stream, number, tenant, service)?;
                 Ok(Self::Compatible(Arc::new(connection)))
             }
             Ok(false) => {
-                let connection = Connection::open(stream.into(), number, service)?;
+                let connection = Connection::open(stream.into(), number, tenant, service)?;
                 Ok(Self::Native(Arc::new(connection)))
             }
             Err(e) if e.kind() == std::io::ErrorKind::TimedOut => Err(format!(

@@ -3,19 +3,25 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{Shutdown, shutdown};
 
+use super::clock::Clock;
 use super::compatible::connection::Connection as Compatible;
 use super::connection::{Connection, Settings};
 use super::crew::Crew;
 use super::lot::Lot;
 use super::pace::Pace;
 use super::served::Served;
+use super::tenant::Tenant;
+use super::turns::{Turn, Turns};
 use super::watch::Watch;
 use crate::handoff::{ToAgent, send_to_agent};
+use crate::ledger::Ledger;
+use crate::terms::Terms;
 use crate::{debug, error, warn};
 
 /// What the connections of a worker share.
@@ -39,6 +45,13 @@ pub struct Service {
     connections: Mutex<HashMap<u64, Open>>,
     /// Told each time one has ended.
     pub ended: OwnedFd,
+    /// Sees to it that requests are answered in time.
+    pub clock: Arc<Clock>,
+    /// Whose turn it is, where tenants share the worker.
+    turns: Turns,
+    /// The tenants whose connections are served.
+    tenants: Mutex<HashMap<u64, Arc<Tenant>>>,
+    began: Instant,
 }
 
 /// A connection that has not ended.
@@ -69,15 +82,29 @@ impl Service {
             connections: Mutex::default(),
             ended: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .context("cannot make an eventfd")?,
+            clock: Arc::default(),
+            turns: Turns::default(),
+            tenants: Mutex::default(),
+            began: Instant::now(),
         }))
     }
 
     /// Serves a connection that the agent has handed over; `None` for its descriptor
     /// when the system did not have room for one.
-    pub fn begin(self: &Arc<Self>, number: u64, origin: String, descriptor: Option<OwnedFd>) {
+    pub fn begin(
+        self: &Arc<Self>,
+        number: u64,
+        tenant: u64,
+        origin: String,
+        descriptor: Option<OwnedFd>,
+    ) {
+        let tenant = self.tenants().get(&tenant).cloned();
         let begun = descriptor
             .ok_or_else(|| std::io::Error::from_raw_os_error(libc::EMFILE))
-            .and_then(|descriptor| self.open(number, origin, descriptor));
+            .and_then(|descriptor| {
+                let tenant = tenant.ok_or(std::io::ErrorKind::NotFound)?;
+                self.open(number, tenant, origin, descriptor)
+            });
         if let Err(e) = begun {
             error!(connection = number, "cannot be served: {e}");
             self.end(number, format!("it cannot be served: {e}"));
@@ -87,6 +114,7 @@ impl Service {
     fn open(
         self: &Arc<Self>,
         number: u64,
+        tenant: Arc<Tenant>,
         origin: String,
         descriptor: OwnedFd,
     ) -> std::io::Result<()> {
@@ -95,7 +123,7 @@ impl Service {
         let service = Arc::clone(self);
         let job = move || {
             debug!(connection = number, "from {origin}");
-            match Served::open(descriptor, number, &service) {
+            match Served::open(descriptor, number, &tenant, &service) {
                 Ok(Served::Native(connection)) => {
                     service
                         .lock()
@@ -113,6 +141,65 @@ impl Service {
             }
         };
         self.crew.run(job)
+    }
+
+    /// Takes note of what a tenant may.
+    ///
+    /// # Errors
+    /// When the agent sent something that is none of this.
+    pub fn know(&self, number: u64, row: u32, terms: &str, ledger: Option<OwnedFd>) -> Result<()> {
+        let terms = Terms::from_text(terms).map_err(anyhow::Error::msg)?;
+        let mut tenants = self.tenants();
+        if let Some(known) = tenants.get(&number) {
+            known.set_terms(terms);
+            return Ok(());
+        }
+        let ledger = ledger.context("the ledger of a tenant is missing")?;
+        let ledger = Ledger::open(&ledger).context("the ledger of a tenant")?;
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
+        let tenant = Tenant::new(number, row, ledger, terms);
+        tenants.insert(number, Arc::new(tenant));
+        Ok(())
+    }
+
+    /// Waits for a tenant's turn, where others share the worker; `None` when the time of a
+    /// request is over before.
+    pub(super) fn turn(&self, tenant: &Tenant, until: Instant) -> Option<Option<Turn<'_>>> {
+        let terms = tenant.terms();
+        let (shared, weight) = (terms.shared, terms.weight);
+        drop(terms);
+        match shared {
+            true => self.turns.take(tenant.number(), weight, until).map(Some),
+            false => Some(None),
+        }
+    }
+
+    /// An operation does not end, and its time has been over for long. Ends the process,
+    /// unless other tenants are served by it: then it tells the agent that it is no good.
+    pub(super) fn stuck(&self, connection: u64, tenant: &Tenant, reason: &str) {
+        let reason = reason.to_owned();
+        // Without an agent nobody wants to know.
+        let _ = send_to_agent(
+            &self.channel,
+            &ToAgent::Stuck {
+                number: connection,
+                reason,
+            },
+        );
+        if !tenant.terms().shared {
+            super::give_up(connection);
+        }
+    }
+
+    /// A time as a number.
+    pub(super) fn nanos(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.began).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, HashMap<u64, Arc<Tenant>>> {
+        // No operation on the map can be left half done.
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives threads to parked connections to which something has come.

@@ -1,12 +1,14 @@
 //! The sessions of one connection.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vaccel::{Session, hint};
 use vaccel_abi::error::{ESESS, EUSERS};
 
 use super::failure::{Failure, Result};
+use super::tenant::{Held, Tenant};
+use crate::ledger::Quota;
 
 /// Sessions that a connection may have open. The C implementation has 1024 in a whole process.
 const MAX: usize = 65_536;
@@ -14,22 +16,33 @@ const MAX: usize = 65_536;
 /// The sessions of one connection, by the numbers that the client knows.
 ///
 /// A number is drawn at random, so that one of another connection means nothing here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions {
-    open: Mutex<HashMap<i64, Session>>,
+    open: Mutex<HashMap<i64, (Session, Option<Held>)>>,
+    tenant: Arc<Tenant>,
 }
 
 impl Sessions {
+    /// None yet.
+    #[must_use]
+    pub fn new(tenant: &Arc<Tenant>) -> Self {
+        Self {
+            open: Mutex::default(),
+            tenant: Arc::clone(tenant),
+        }
+    }
+
     /// Opens a session and returns its number.
     ///
     /// # Errors
-    /// `EUSERS` when there are too many; what the library returns.
+    /// `EUSERS` when the connection or its tenant has too many; what the library returns.
     pub fn open(&self, flags: u32) -> Result<i64> {
         let too_many =
             || Failure::new(EUSERS, format!("a connection may have {MAX} sessions open"));
         if self.lock().len() >= MAX {
             return Err(too_many());
         }
+        let held = self.tenant.count(Quota::Sessions, 1)?;
         // The client's session is remote; the one here is not.
         let session = Session::with_hint(flags & !hint::REMOTE)?;
         let number = super::random_id()?;
@@ -37,7 +50,7 @@ impl Sessions {
         if open.len() >= MAX {
             return Err(too_many());
         }
-        open.insert(number, session);
+        open.insert(number, (session, held));
         Ok(number)
     }
 
@@ -48,7 +61,7 @@ impl Sessions {
     pub fn get(&self, number: i64) -> Result<Session> {
         self.lock()
             .get(&number)
-            .cloned()
+            .map(|(session, _)| session.clone())
             .ok_or_else(|| unknown(number))
     }
 
@@ -57,15 +70,20 @@ impl Sessions {
     /// # Errors
     /// `ESESS` when this connection has none with this number.
     pub fn close(&self, number: i64) -> Result<Session> {
-        self.lock().remove(&number).ok_or_else(|| unknown(number))
+        let (session, _) = self.lock().remove(&number).ok_or_else(|| unknown(number))?;
+        Ok(session)
     }
 
     /// Takes all out.
     pub fn close_all(&self) -> Vec<Session> {
-        self.lock().drain().map(|(_, session)| session).collect()
+        let drained: Vec<_> = self.lock().drain().collect();
+        drained
+            .into_iter()
+            .map(|(_, (session, _))| session)
+            .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Session>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, (Session, Option<Held>)>> {
         // No operation on the map can be left half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

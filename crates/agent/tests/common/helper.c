@@ -76,3 +76,35 @@ int crash(void)
 	*(volatile int *)8 = 1;
 	return 0;
 }
+
+/* Fills as many MiB as read[0] says, keeps them, and waits until the file read[1] is there. */
+int fill(struct vaccel_arg *read, size_t nr_read, struct vaccel_arg *write, size_t nr_write)
+{
+	(void)write;
+	(void)nr_write;
+	if (nr_read < 2)
+		return 22;
+	size_t size = (size_t)atoi(read[0].buf) << 20;
+	char *bytes = malloc(size);
+	if (!bytes)
+		return 12;
+	memset(bytes, 1, size);
+	while (access(read[1].buf, F_OK) != 0)
+		usleep(1000);
+	free(bytes);
+	return 0;
+}
+
+/* Computes for about as many microseconds of a quiet processor as read[0] says, by a fixed
+ * number of steps. */
+int compute(struct vaccel_arg *read, size_t nr_read, struct vaccel_arg *write, size_t nr_write)
+{
+	(void)write;
+	(void)nr_write;
+	if (nr_read < 1)
+		return 22;
+	volatile uint64_t x = 1;
+	for (long i = 0, n = atol(read[0].buf) * 500; i < n; i++)
+		x = x * 6364136223846793005u + 1442695040888963407u;
+	return 0;
+}

@@ -51,6 +51,8 @@ type Stamps = [Option<(u64, u64, u64, i64, i64)>; 3];
 pub struct Accepted {
     /// Carries what the client says, decrypted.
     pub plain: OwnedFd,
+    /// The client's own certificate (DER), when it has shown one; it has been verified.
+    pub certificate: Option<Vec<u8>>,
     /// To be run on a thread of its own for as long as the client stays.
     pub relay: Relay,
 }
@@ -124,7 +126,10 @@ impl Acceptor {
             return Err(AcceptError(reason));
         }
         let (near, far) = Stream::pair().map_err(|e| fail(&e))?;
+        let certificate = tls.peer_certificates().and_then(<[_]>::first);
+        let certificate = certificate.map(|der| der.to_vec());
         Ok(Accepted {
+            certificate,
             plain: near.into(),
             relay: Relay::new(tls, stream.into(), far.into(), LINGER, "the client"),
         })

@@ -2,7 +2,8 @@
 
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown};
@@ -14,18 +15,21 @@ use vaccel_compat::{
 use vaccel_transport::{Pool, Stream};
 use vaccel_wire::Limits;
 
+use super::super::clock::Timed;
 use super::super::failure::Failure;
-use super::super::flights::{Begun, Flights};
+use super::super::flights::{Begun, Fate, Flights};
 use super::super::generic::Call;
 use super::super::lead::Lead;
 use super::super::resources::Resources;
 use super::super::service::Service;
 use super::super::sessions::Sessions;
+use super::super::tenant::Tenant;
 use super::super::tensors::Tensors;
 use super::super::watch::{Watch, Watched};
 use super::fault::{Fault, Result};
 use super::service::Heads;
 use super::times::Times;
+use crate::ledger::Quota;
 use crate::{error, warn};
 
 /// How long a client may stop in the middle of a frame, or take nothing of an answer.
@@ -56,6 +60,10 @@ pub struct Connection {
     pub(super) tensors: Tensors,
     lead: Lead,
     flights: Flights,
+    /// Whose it is.
+    pub(super) tenant: Arc<Tenant>,
+    /// When its requests are looked at next, in nanoseconds since the service began.
+    look_at: AtomicU64,
     /// What it shares with the other connections of the worker.
     service: Arc<Service>,
     watch: Arc<Watch<Self>>,
@@ -98,16 +106,22 @@ impl Connection {
     ///
     /// # Errors
     /// Why it is not served, for the log.
-    pub fn open(stream: Stream, number: u64, service: &Arc<Service>) -> Result<Self, String> {
+    pub fn open(
+        stream: Stream,
+        number: u64,
+        tenant: &Arc<Tenant>,
+        service: &Arc<Service>,
+    ) -> Result<Self, String> {
         let settings = &service.settings;
+        let terms = tenant.terms().clone();
         let watch = service.compatible_watch().map_err(|e| e.to_string())?;
-        let limits = Limits::for_frame(settings.max_frame);
+        let limits = Limits::for_frame(terms.max_frame);
         let folder = settings.folder.join(format!("connection.{number}"));
         std::fs::create_dir(&folder)
             .map_err(|e| format!("cannot make the folder {}: {e}", folder.display()))?;
         let most = u32::try_from(limits.frame).unwrap_or(u32::MAX);
         // These clients have no hashes to find content by.
-        let resources = Resources::new(folder, settings.max_resources, None);
+        let resources = Resources::new(folder, terms.max_resources, None, tenant);
         Ok(Self {
             number,
             stream,
@@ -121,13 +135,15 @@ impl Connection {
             writer: Mutex::new(()),
             pool: Pool::new(),
             limits,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(tenant),
             tensors: Tensors::new(resources.quota()),
             resources,
             heads: Heads::default(),
             times: Times::default(),
-            lead: Lead::new(settings.max_in_flight.into()),
+            lead: Lead::new(terms.threads.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),
+            tenant: Arc::clone(tenant),
+            look_at: AtomicU64::new(u64::MAX),
             service: Arc::clone(service),
             watch: Arc::clone(watch),
             reason: Mutex::default(),
@@ -219,14 +235,12 @@ impl Connection {
                 return Step::Next;
             }
         };
-        let time = match u64::try_from(request.timeout_nano) {
-            Ok(0) | Err(_) => self.service.settings.deadline,
-            Ok(nanos) => Duration::from_nanos(nanos),
-        };
-        let deadline = Instant::now() + time;
+        let wanted = u64::try_from(request.timeout_nano).ok();
+        let wanted = wanted.filter(|&nanos| nanos > 0).map(Duration::from_nanos);
+        let deadline = Instant::now() + self.tenant.terms().time(wanted);
         let bytes = size.saturating_mul(COPIES);
         // Stream ids grow, so that none is in flight twice.
-        if self.flights.begin(stream.into(), deadline, bytes) != Begun::Yes {
+        if self.flights.begin(u64::from(stream), deadline, bytes) != Begun::Yes {
             self.send(stream, &too_late().into_response());
             return Step::Next;
         }
@@ -293,7 +307,8 @@ impl Connection {
 
     /// Runs a request and sends the answer.
     fn answer(&self, stream: u32, request: Request, deadline: Instant, call: &mut Call) {
-        let result = if Instant::now() >= deadline {
+        let turn = self.service.turn(&self.tenant, deadline);
+        let result = if turn.is_none() || Instant::now() >= deadline {
             Err(too_late())
         } else {
             let run = || self.run(request, call);
@@ -302,6 +317,7 @@ impl Connection {
                 Err(Failure::new(EIO, "the agent failed internally").into())
             })
         };
+        drop(turn);
         call.clear();
         let response = match result {
             Ok(payload) => Response {
@@ -311,8 +327,9 @@ impl Connection {
             Err(fault) => fault.into_response(),
         };
         // Memory of the request is free; what the answer takes is the client's to take.
-        let _ = self.flights.end(stream.into());
-        self.send(stream, &response);
+        if self.flights.end(stream.into()) != Fate::Answered {
+            self.send(stream, &response);
+        }
     }
 
     fn run(&self, request: Request, call: &mut Call) -> Result<Vec<u8>> {
@@ -328,6 +345,7 @@ impl Connection {
                 format!("/{service}/{method} is not supported"),
             ));
         };
+        self.tenant.pace()?;
         self.call(method, payload, call)
     }
 
@@ -370,7 +388,8 @@ impl Connection {
             "{} operations do not end after the client has gone",
             self.flights.len()
         );
-        (self.service.settings.stuck)(self.number);
+        self.service
+            .stuck(self.number, &self.tenant, "an operation does not end");
         self.lead.wait_for_end(None);
     }
 }
@@ -381,6 +400,7 @@ impl Watched for Connection {
     }
 
     fn takes_long(self: Arc<Self>, number: u64) {
+        self.watch_time();
         self.lead.hand_over(number, || {
             let own = Arc::clone(&self);
             match self.service.crew.run(move || own.stint()) {
@@ -394,6 +414,59 @@ impl Watched for Connection {
     }
 }
 
+impl Connection {
+    /// Has its requests looked at when their time is over.
+    fn watch_time(self: &Arc<Self>) {
+        let Some(next) = self.flights.next_deadline() else {
+            return;
+        };
+        let at = self.service.nanos(next);
+        // Somebody looks before that already.
+        if self.look_at.fetch_min(at, Ordering::SeqCst) <= at {
+            return;
+        }
+        let weak: Weak<Self> = Arc::downgrade(self);
+        if let Err(e) = self.service.clock.set(next, weak) {
+            self.look_at.store(u64::MAX, Ordering::SeqCst);
+            warn!(connection = self.number, "deadlines are not kept: {e}");
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.tenant.terms().grace_ms)
+    }
+}
+
+impl Timed for Connection {
+    fn look(self: Arc<Self>, now: Instant) -> Option<Instant> {
+        self.look_at.store(u64::MAX, Ordering::SeqCst);
+        let overdue = self.flights.overdue(now, self.grace());
+        for about in &overdue.late {
+            self.tenant.note(Quota::Deadline);
+            // Stream ids have 32 bits.
+            let stream = u32::try_from(about.request).unwrap_or(u32::MAX);
+            let own = Arc::clone(&self);
+            // The client may take its time to read it.
+            let told = self.service.crew.run(move || {
+                own.send(stream, &too_long().into_response());
+            });
+            if let Err(e) = told {
+                warn!(connection = self.number, "cannot start a thread: {e}");
+                self.stream.shutdown();
+            }
+        }
+        if !overdue.stuck.is_empty() {
+            let text = "an operation does not end, long after its deadline";
+            self.service.stuck(self.number, &self.tenant, text);
+        }
+        if let Some(next) = overdue.next {
+            self.look_at
+                .store(self.service.nanos(next), Ordering::SeqCst);
+        }
+        overdue.next
+    }
+}
+
 fn read_request(frame: Frame) -> Result<Request> {
     if frame.header.flags & FLAG_REMOTE_OPEN != 0 {
         return Err(Fault::Refused(
@@ -402,6 +475,13 @@ fn read_request(frame: Frame) -> Result<Request> {
         ));
     }
     decode(frame.body).map_err(|e: CompatError| e.into())
+}
+
+fn too_long() -> Fault {
+    Fault::Refused(
+        Code::DeadlineExceeded,
+        "the deadline has passed while the operation ran".to_owned(),
+    )
 }
 
 fn too_late() -> Fault {

@@ -96,6 +96,8 @@ impl Connection {
     ) -> Result<Vec<Output>> {
         let session = self.sessions.get(number)?;
         let header = request.header;
+        let bytes = request.payload.len() as u64;
+        let _pass = self.tenant.begin(header.operation, bytes)?;
         let args = Args::decode(&header, &request.meta, &self.limits)?;
         let begun = Instant::now();
         let result = call.run(

@@ -1,0 +1,296 @@
+//! Tenants beside each other: whose process serves them, what a crash costs, what a flood
+//! costs; with real processes. Figures are printed.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+#[path = "common/governed.rs"]
+mod governed;
+
+use common::{Client, EXEC, Hold, helper, is_alive, kill, wait_until};
+use governed::Governed;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use vaccel_abi::blob::BLOB_FILE;
+use vaccel_abi::error::{ENOENT, EREMOTEIO, ESESS};
+use vaccel_abi::resource::PATH_LOCAL_FILE;
+use vaccel_transport::{CallError, ConnectError};
+use vaccel_wire::control;
+
+/// Two tenants with one kind of worker.
+fn policy(worker: &str, more: &str) -> String {
+    format!(
+        r#"
+        [defaults]
+        worker = "{worker}"
+        allow = {{ exec = [{{ path = "/**" }}] }}
+        [[tenant]]
+        name = "a"
+        match = [{{ listener = "a" }}]
+        {more}
+        [[tenant]]
+        name = "b"
+        match = [{{ listener = "b" }}]
+        "#
+    )
+}
+
+#[test]
+fn connections_of_a_tenant_share_a_process_and_tenants_do_not_unless_they_are_said_to() {
+    for (worker, together, with_others) in [
+        ("connection", false, false),
+        ("tenant", true, false),
+        ("shared", true, true),
+    ] {
+        let governed = Governed::start(&policy(worker, ""));
+        let (one, two, other) = (
+            governed.connect("a"),
+            governed.connect("a"),
+            governed.connect("b"),
+        );
+        let [one_, two_, other_] = [&one, &two, &other].map(|c| governed.agent.worker_of(c));
+        assert_eq!(one_ == two_, together, "{worker}");
+        assert_eq!(one_ == other_, with_others, "{worker}");
+        // Whoever shares a process, numbers of one connection mean nothing on another.
+        let session = one.open_session(0);
+        let resource = one
+            .resource(session, PATH_LOCAL_FILE, &[(BLOB_FILE, "x", b"x")])
+            .unwrap();
+        for client in [&two, &other] {
+            assert_eq!(client.fails(0, session, |_| {}).0, ESESS);
+            let own = client.open_session(0);
+            let (code, _) = client.fails(control::RESOURCE_ATTACH, own, |b| {
+                b.read_scalar(resource);
+            });
+            assert_eq!(code, ENOENT);
+        }
+        one.noop(session).unwrap();
+        governed.agent.stop();
+    }
+}
+
+#[test]
+fn a_crash_ends_the_connections_of_its_tenant_and_no_other() {
+    let governed = Governed::start(&policy("tenant", "quota = { crashes = 3 }"));
+    let other = governed.connect("b");
+    let others = other.open_session(EXEC);
+    for _ in 0..4 {
+        let client = governed.connect("a");
+        let result = client.exec(client.open_session(EXEC), "crash", &[], None, None);
+        assert!(matches!(result, Err(CallError::Lost(..))), "{result:?}");
+        other.noop(others).unwrap();
+    }
+    // A crash loop has to wait; others do not.
+    wait_until("the tenant is refused", || {
+        match governed.try_connect("a") {
+            Err(ConnectError::Refused { status, text, .. }) => {
+                assert!(
+                    status == EREMOTEIO && text.contains("quota `crashes` of tenant `a`"),
+                    "{text}"
+                );
+                true
+            }
+            _ => false,
+        }
+    });
+    governed.connect("b");
+    other.noop(others).unwrap();
+    governed.agent.stop();
+}
+
+/// Files below a folder.
+fn files(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let count = |entry: std::fs::DirEntry| match entry.path().is_dir() {
+        true => files(&entry.path()),
+        false => 1,
+    };
+    entries.flatten().map(count).sum()
+}
+
+#[test]
+fn what_a_connection_had_is_free_within_a_second_of_its_end_in_a_worker_that_lives() {
+    let governed = Governed::start(&policy(
+        "tenant",
+        "quota = { sessions = 40, resources = 40, model_bytes = \"8M\" }",
+    ));
+    let stays = governed.connect("a");
+    let session = stays.open_session(0);
+    let worker = governed.agent.worker_of(&stays);
+    let run = governed.agent.dir().join("run");
+    let before = files(&run);
+    let mut worst = Duration::ZERO;
+    for _ in 0..10 {
+        let client = governed.connect("a");
+        let bytes = vec![7; 100_000];
+        for _ in 0..39 {
+            let session = client.open_session(0);
+            client
+                .resource(session, PATH_LOCAL_FILE, &[(BLOB_FILE, "x", &bytes)])
+                .unwrap();
+        }
+        assert!(files(&run) > before);
+        drop(client);
+        let start = Instant::now();
+        // All of the quota is there again, and no file is.
+        wait_until("everything is free", || {
+            let outputs = stays.call(control::SESSION_OPEN, 0, |b| {
+                b.read_scalar(0u32)
+                    .write_capacity(vaccel_abi::arg::ARG_INT64, 0, 8);
+            });
+            let opened = outputs.map(|outputs| common::number(&outputs[0]));
+            let opened = opened.inspect(|&s| {
+                stays.call(control::SESSION_CLOSE, s, |_| {}).unwrap();
+            });
+            opened.is_ok() && files(&run) <= before
+        });
+        worst = worst.max(start.elapsed());
+    }
+    println!("39 sessions and resources of a connection are free {worst:?} after its end at most");
+    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    stays.noop(session).unwrap();
+    assert!(is_alive(worker));
+    governed.agent.stop();
+}
+
+#[test]
+fn a_worker_that_is_killed_is_replaced_within_a_tenth_of_a_second() {
+    for worker in ["connection", "tenant", "shared"] {
+        let governed = Governed::start(&policy(worker, "quota = { crashes = 100000 }"));
+        // A machine that has other things to do may need more than one try.
+        let held = (0..5).any(|_| {
+            let p99 = replaced(&governed, worker);
+            p99 < Duration::from_millis(100)
+        });
+        assert!(held, "{worker}");
+        governed.agent.stop();
+    }
+}
+
+/// Kills workers, and returns the 99th percentile of the time to the next answer.
+fn replaced(governed: &Governed, worker: &str) -> Duration {
+    const ROUNDS: usize = 100;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let client = governed.connect("a");
+        let session = client.open_session(0);
+        client.noop(session).unwrap();
+        let process = governed.agent.worker_of(&client);
+        let start = Instant::now();
+        kill(process, libc::SIGKILL);
+        // As a client does: it sees that the worker has gone, and comes again.
+        wait_until("the connection ends", || client.noop(session).is_err());
+        let again = governed.connect("a");
+        again.noop(again.open_session(0)).unwrap();
+        times.push(start.elapsed());
+    }
+    times.sort();
+    let [p50, p99] = [50, 99].map(|p| times[ROUNDS * p / 100 - 1]);
+    println!("worker = {worker}: killed to served again: median {p50:?}, p99 {p99:?}");
+    p99
+}
+
+/// The median time of an operation that computes for about 2 ms.
+fn median(client: &Client, session: i64, rounds: usize) -> Duration {
+    let mut times: Vec<Duration> = (0..rounds)
+        .map(|_| {
+            let start = Instant::now();
+            client
+                .exec(session, "compute", &["2000"], None, None)
+                .unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[rounds / 2]
+}
+
+/// What a tenant that keeps 32 operations running costs another, as a factor, in a few tries:
+/// the machine may have something else to do in one of them.
+fn cost_of_a_flood(worker: &str) -> f64 {
+    let governed = Governed::start(&policy(worker, ""));
+    let quiet = governed.connect("b");
+    let session = quiet.open_session(EXEC);
+    median(&quiet, session, 20);
+    let mut best = f64::MAX;
+    for _ in 0..5 {
+        let alone = median(&quiet, session, 100);
+        let stop = AtomicBool::new(false);
+        let beside = std::thread::scope(|scope| {
+            let clients: Vec<Client> = (0..4).map(|_| governed.connect("a")).collect();
+            for client in clients {
+                let session = client.open_session(EXEC);
+                let (client, stop) = (std::sync::Arc::new(client), &stop);
+                for _ in 0..8 {
+                    let client = std::sync::Arc::clone(&client);
+                    scope.spawn(move || {
+                        while !stop.load(Ordering::Relaxed) {
+                            client
+                                .exec(session, "compute", &["2000"], None, None)
+                                .unwrap();
+                        }
+                    });
+                }
+            }
+            let beside = median(&quiet, session, 100);
+            stop.store(true, Ordering::Relaxed);
+            beside
+        });
+        let factor = beside.as_secs_f64() / alone.as_secs_f64();
+        println!(
+            "worker = {worker}: {alone:?} alone, {beside:?} beside a flood of 32: {factor:.2} x"
+        );
+        best = best.min(factor);
+        if best <= 2.0 {
+            break;
+        }
+    }
+    governed.agent.stop();
+    best
+}
+
+#[test]
+fn a_tenant_that_floods_costs_another_at_most_twice_its_latency() {
+    helper();
+    for worker in ["connection", "tenant", "shared"] {
+        let factor = cost_of_a_flood(worker);
+        if worker != "shared" && !groups_are_divided() {
+            println!(
+                "worker = {worker}: not held to it: the kernel does not divide by session here"
+            );
+            continue;
+        }
+        assert!(factor <= 2.0, "{worker}: {factor:.2}");
+    }
+}
+
+/// True where the kernel schedules sessions as groups.
+fn groups_are_divided() -> bool {
+    let on = std::fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled");
+    on.is_ok_and(|on| on.trim() == "1") && Path::new("/proc/self/autogroup").exists()
+}
+
+#[test]
+fn a_shared_worker_that_hangs_serves_what_it_has_and_gets_nothing_more() {
+    let governed = Governed::start(&policy(
+        "shared",
+        "quota = { deadline = \"100ms\", grace = \"100ms\" }",
+    ));
+    let (client, other) = (governed.connect_plain("a"), governed.connect_plain("b"));
+    let (session, others) = (client.open_session(EXEC), other.open_session(0));
+    let worker = governed.agent.worker_of(&client);
+    let hold = Hold::new();
+    assert!(hold.run(&client, session, None).is_err());
+    wait_until("the worker is given up", || {
+        governed.agent.log().contains("is given up")
+    });
+    other.noop(others).unwrap();
+    let again = governed.connect("b");
+    assert_ne!(governed.agent.worker_of(&again), worker);
+    hold.release();
+    drop((client, other));
+    wait_until("it ends with its last connection", || !is_alive(worker));
+    governed.agent.stop();
+}
