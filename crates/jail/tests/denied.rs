@@ -117,6 +117,29 @@ fn files_of_the_list_can_be_used_as_the_list_says_and_no_others() {
 }
 
 #[test]
+fn files_of_a_known_folder_can_be_read_by_name_and_not_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("name"), "x").unwrap();
+    let options = JailOptions {
+        known: vec![folder.path().to_owned()],
+        ..JailOptions::default()
+    };
+    let codes = jailed(&options, || {
+        let file = folder.path().join("name");
+        let change = File::options().write(true).open(&file);
+        let codes = [
+            code(File::open(&file)),
+            code(std::fs::read_dir(folder.path())),
+            code(change),
+            code(std::fs::remove_file(&file)),
+        ];
+        format!("{codes:?}")
+    });
+    let denied = libc::EACCES;
+    assert_eq!(codes, format!("{:?}", [0, denied, denied, denied]));
+}
+
+#[test]
 fn a_thread_that_is_started_in_a_jail_is_in_it() {
     let code = jailed(&JailOptions::default(), || {
         let thread = std::thread::spawn(|| {
