@@ -258,6 +258,9 @@ fn spawn(
         .arg("--run-dir")
         .arg(dir.join("run"))
         .args(["--plugins", plugins])
+        // Workers may load the library that misbehaves.
+        .arg("--jail-read")
+        .arg(library()?)
         .args(options)
         .env("DIR", dir)
         .stdin(Stdio::null())

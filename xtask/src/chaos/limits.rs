@@ -118,7 +118,16 @@ pub(super) fn clock_jumps(chaos: &mut Chaos) -> Result<()> {
     std::fs::write(file.path(), 0_i64.to_le_bytes())?;
     let clock = file.path().to_str().context("a strange path")?;
     let prepare = format!("export VACCEL_CHAOS_CLOCK={clock} LD_PRELOAD={shim}");
-    let options = ["--env", "LD_PRELOAD", "--env", "VACCEL_CHAOS_CLOCK"];
+    let options = [
+        "--env",
+        "LD_PRELOAD",
+        "--env",
+        "VACCEL_CHAOS_CLOCK",
+        "--jail-read",
+        shim,
+        "--jail-read",
+        clock,
+    ];
     let scene = chaos.scene_with(&options, &prepare)?;
     let year = 365 * 86_400_i64;
     for jump in [10 * year, -10 * year, 3600, -3600, 1, -1, 0] {

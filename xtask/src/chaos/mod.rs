@@ -278,24 +278,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What `cargo xtask test` runs: all cases with few rounds. Figures that miss their target are
-/// shown, and fail nothing: the machine may be busy.
-///
-/// # Errors
-/// The cases that failed.
-pub(crate) fn briefly(prefix: &Path) -> Result<()> {
-    let wanted: Vec<&Case> = CASES.iter().collect();
-    let (outcomes, figures) = all(&wanted, prefix.to_owned(), true)?;
-    figure::print(&figures.into_iter().map(Line::Figure).collect::<Vec<_>>());
-    let failed: Vec<&str> = outcomes.iter().filter(|o| !o.ok).map(|o| o.case).collect();
-    ensure!(
-        failed.is_empty(),
-        "these cases failed: {}",
-        failed.join(", ")
-    );
-    Ok(())
-}
-
 fn all(wanted: &[&Case], prefix: PathBuf, quick: bool) -> Result<(Vec<Outcome>, Vec<Figure>)> {
     let mut chaos = Chaos {
         prefix,
