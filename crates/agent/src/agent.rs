@@ -5,24 +5,33 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use vaccel_transport::Address;
 
+use crate::board::Board;
 use crate::cache::desk::Desk;
+use crate::inherit::Inherited;
 use crate::jail::{self, Prepared};
 use crate::listen::{self, Listener, Named};
-use crate::options::Options;
+use crate::metrics::http::Server;
+use crate::notify::Notifier;
+use crate::options::{Metrics, Options};
 use crate::policy::{self, Policy};
 use crate::pool::{Pool, Settings};
 use crate::process::{Recipe, worker_program};
 use crate::rundir::{self, Rundir};
-use crate::supervisor::Supervisor;
+use crate::successor;
+use crate::supervisor::{Life, Supervisor};
 use crate::tenants::Tenants;
 use crate::tls::Tls;
 use crate::vaccel_config::VaccelConfig;
 use crate::{error, info, log};
+
+/// The socket for figures in the agent's own folder, where `vaccel top` looks for it.
+const METRICS_SOCKET: &str = "metrics.sock";
 
 /// The program.
 #[must_use]
@@ -31,7 +40,7 @@ pub fn main() -> ExitCode {
     if let Some(file) = options.check.clone() {
         return check(options, file);
     }
-    log::init("vaccel-agent", options.log_level, options.json);
+    log::init("vaccel-agent", options.log_level, options.format());
     match run(options) {
         Ok(()) => {
             info!("ended");
@@ -78,20 +87,38 @@ fn run(mut options: Options) -> Result<()> {
         .run_dir
         .clone()
         .unwrap_or_else(rundir::default_folder);
-    let addresses = if options.addresses.is_empty() {
+    // Before anything is opened, so that numbers of descriptors can only be the caller's.
+    let inherited = Inherited::take(options.allow_insecure_tcp)?;
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let given = !inherited.listeners.is_empty();
+    let addresses = if options.addresses.is_empty() && given {
+        Vec::new()
+    } else if options.addresses.is_empty() {
         let folder = rundir::default_folder();
         rundir::prepare(&folder)?;
         vec![Named::from(Address::Unix(folder.join("agent.sock")))]
     } else {
         options.addresses.clone()
     };
-    // Taken before anything is opened, so that the number can only be the caller's.
-    let ready_fd = options.ready_fd.map(take_descriptor).transpose()?;
-    let listeners = addresses
+    // A successor's caller has been told already.
+    let ready_fd = options
+        .ready_fd
+        .filter(|_| !inherited.is_successor())
+        .map(take_descriptor)
+        .transpose()?;
+    let mut listeners = inherited
+        .without(&addresses)
         .iter()
         .map(|address| listen::bind(address, options.socket_mode, options.allow_insecure_tcp))
         .collect::<Result<Vec<_>>>()?;
-    let addresses: Vec<Address> = addresses.into_iter().map(|named| named.address).collect();
+    let notifier = Notifier::from_env(!inherited.is_successor());
+    let Inherited {
+        listeners: inherited,
+        metrics: given,
+        ready: predecessor,
+    } = inherited;
+    listeners.extend(inherited);
+    let addresses: Vec<Address> = listeners.iter().map(|l| l.address().clone()).collect();
     let tls = Tls::new(&options, &addresses)?;
     let rundir = Rundir::create(&base)?;
     let cache = cache(&options)?;
@@ -111,16 +138,72 @@ fn run(mut options: Options) -> Result<()> {
             policy.tenants.len()
         );
     }
+    let board = Board::new().context("cannot make an eventfd")?;
+    // It goes with the loop, before the folder that its socket may be in.
+    let server = metrics(&options, given, &rundir, &board)?;
     let tenants = Tenants::new(policy, &options)?;
-    let pool = Pool::new(settings, tenants, rundir)?;
+    let pool = Pool::new(settings, tenants, rundir, Arc::clone(&board))?;
     let plugins = options.plugins().join(", ");
-    let supervisor = Supervisor::new(listeners, tls, pool, options)?;
+    let life = Life {
+        notifier,
+        program,
+        server,
+    };
+    let supervisor = Supervisor::new(listeners, tls, pool, board, life, options)?;
     supervisor.run(|listeners| {
         for listener in listeners {
             info!("listening on {}, plugins: {plugins}", listener.address());
         }
-        announce(listeners, ready_fd);
+        match predecessor {
+            Some(fd) => tell_predecessor(fd),
+            None => announce(listeners, ready_fd),
+        }
     })
+}
+
+/// Tells the agent that this one takes the place of that clients may come.
+fn tell_predecessor(fd: OwnedFd) {
+    if let Err(e) = File::from(fd).write_all(successor::READY) {
+        // It has been ended meanwhile; this one serves all the same.
+        crate::debug!("the predecessor has gone: {e}");
+    }
+}
+
+/// Serves figures, where that was not declined. An address that was named must be there;
+/// without the default one the agent serves all the same.
+fn metrics(
+    options: &Options,
+    given: Option<(vaccel_transport::Listener, bool)>,
+    rundir: &Rundir,
+    board: &Arc<Board>,
+) -> Result<Option<Server>> {
+    if let Some((listener, activated)) = given {
+        let mut server = Server::start(listener, Arc::clone(board))?;
+        server.share(activated);
+        info!("metrics at {}", server.address());
+        return Ok(Some(server));
+    }
+    let address = match &options.metrics {
+        Metrics::None => return Ok(None),
+        Metrics::Default => Address::Unix(rundir.path().join(METRICS_SOCKET)),
+        Metrics::At(address) => address.clone(),
+    };
+    let started = listen::bind_plain(&address, options.socket_mode)
+        .and_then(|listener| Server::start(listener, Arc::clone(board)));
+    match started {
+        Ok(mut server) => {
+            if options.metrics != Metrics::Default {
+                server.share(false);
+            }
+            info!("metrics at {}", server.address());
+            Ok(Some(server))
+        }
+        Err(e) if options.metrics == Metrics::Default => {
+            crate::warn!("serving without metrics: {e:#}");
+            Ok(None)
+        }
+        Err(e) => Err(e.context("cannot serve metrics")),
+    }
 }
 
 /// Opens the cache. One that was asked for must be there; without the default one the
@@ -189,7 +272,7 @@ fn recipe(options: &Options, jail: Prepared) -> Result<Recipe> {
     .into_iter()
     .flat_map(|(name, value)| [name.into(), value.into()])
     .collect();
-    if options.json {
+    if options.format() == log::Format::Json {
         arguments.push("--json".into());
     }
     let mut library = options.vaccel_config.clone();
@@ -215,6 +298,7 @@ fn recipe(options: &Options, jail: Prepared) -> Result<Recipe> {
         set_env,
         jailed: jail.is_on(),
         namespaces: jail.namespaces,
+        counts: true,
     })
 }
 

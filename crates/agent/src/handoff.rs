@@ -39,6 +39,8 @@ pub enum ToWorker {
         /// Where it comes from, for logs.
         origin: String,
     },
+    /// Tell clients to go elsewhere with what comes next; serve on.
+    Leave,
     /// Take no new requests, finish what runs, end.
     Drain,
     /// What became of a [`Wanted`]; a descriptor comes along where there is one.
@@ -166,6 +168,7 @@ impl ToWorker {
                 packet_of(4, Some(*tenant), &fields)
             }
             Self::Drain => packet(2, None, ""),
+            Self::Leave => packet(5, None, ""),
             Self::Content { request, content } => {
                 let (which, value, text) = match content {
                     Content::Here => (0, 0, ""),
@@ -186,7 +189,7 @@ impl ToWorker {
     fn has_descriptor(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::Tenant { .. } => true,
-            Self::Drain => false,
+            Self::Leave | Self::Drain => false,
             Self::Content { content, .. } => {
                 matches!(content, Content::Here | Content::Send { .. })
             }
@@ -215,6 +218,7 @@ impl ToWorker {
                 })
             }
             2 if rest.is_empty() => Some(Self::Drain),
+            5 if rest.is_empty() => Some(Self::Leave),
             3 => {
                 let (request, rest) = rest.split_first_chunk::<8>()?;
                 let (which, rest) = rest.split_first()?;

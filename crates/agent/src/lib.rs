@@ -11,6 +11,8 @@
 //!   [`fair`]: how they share processors.
 //! * [`cache`]: content that need not be sent again.
 //! * [`jail`]: how workers are locked in; what this machine lacks for it.
+//! * [`counts`]: what workers count. [`board`]: what the agent knows of itself; [`metrics`] shows both.
+//! * [`notify`], [`inherit`], [`successor`]: the service manager, and restarts that no client notices.
 //! * [`handoff`]: what the two say to each other.
 //! * [`worker`]: the other program; it serves connections as `docs/protocol.md` says.
 //!
@@ -18,15 +20,20 @@
 
 pub mod agent;
 pub mod backoff;
+pub mod board;
 pub mod cache;
+pub mod counts;
 pub mod fair;
 pub mod handoff;
 pub mod hello;
 pub mod identity;
+pub mod inherit;
 pub mod jail;
 pub mod ledger;
 pub mod listen;
 pub mod log;
+pub mod metrics;
+pub mod notify;
 pub mod options;
 pub mod policy;
 pub mod pool;
@@ -34,12 +41,15 @@ pub mod process;
 pub mod refuse;
 pub mod rundir;
 pub mod signals;
+pub mod successor;
 pub mod supervisor;
 pub mod tenants;
 pub mod terms;
 pub mod tls;
 pub mod vaccel_config;
 pub mod worker;
+
+pub use tracing::{debug, error, info, warn};
 
 /// A number that nobody can guess.
 ///

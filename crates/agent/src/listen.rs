@@ -13,7 +13,10 @@ use crate::identity::Identity;
 #[derive(Debug)]
 pub struct Listener {
     socket: vaccel_transport::Listener,
+    /// Connections begin with a TLS handshake.
     tls: bool,
+    /// It came from the service manager, whose business its file is.
+    activated: bool,
     /// What a policy may call it: its name, the address that was asked for, and the one it has.
     names: Vec<String>,
 }
@@ -81,6 +84,39 @@ pub fn bind(named: &Named, mode: u32, allow_insecure: bool) -> Result<Listener> 
             address.to_string().replacen("tcp:", "tcp+insecure:", 1),
         );
     }
+    let socket = bind_any(address, mode)?;
+    let has = socket.address().to_string();
+    let names = named.name.iter().cloned();
+    Ok(Listener {
+        tls: matches!(address, Address::Tls { .. }),
+        names: names.chain([address.to_string(), has]).collect(),
+        activated: false,
+        socket,
+    })
+}
+
+/// Listens for clients of the metrics page, which is neither encrypted nor asks who they are.
+///
+/// # Errors
+/// When it cannot be listened on, and for addresses beyond this machine that do not say
+/// so themselves.
+pub fn bind_plain(address: &Address, mode: u32) -> Result<vaccel_transport::Listener> {
+    match address {
+        Address::Unix(_) | Address::InsecureTcp { .. } => {}
+        Address::Tcp { .. } if is_loopback(address)? => {}
+        Address::Tcp { .. } => bail!(
+            "{address} can be reached from other machines, and whoever reaches it sees who \
+             uses the agent; have a proxy in front of it, or write {}",
+            address.to_string().replacen("tcp:", "tcp+insecure:", 1),
+        ),
+        Address::Tls { .. } | Address::Vsock { .. } => {
+            bail!("{address}: metrics are served at unix:///PATH or tcp://127.0.0.1:PORT")
+        }
+    }
+    bind_any(address, mode)
+}
+
+fn bind_any(address: &Address, mode: u32) -> Result<vaccel_transport::Listener> {
     let options = ListenerOptions {
         mode: Some(mode),
         ..ListenerOptions::default()
@@ -89,13 +125,7 @@ pub fn bind(named: &Named, mode: u32, allow_insecure: bool) -> Result<Listener> 
     socket
         .set_nonblocking(true)
         .with_context(|| format!("cannot listen on {address}"))?;
-    let has = socket.address().to_string();
-    let names = named.name.iter().cloned();
-    Ok(Listener {
-        tls: matches!(address, Address::Tls { .. }),
-        names: names.chain([address.to_string(), has]).collect(),
-        socket,
-    })
+    Ok(socket)
 }
 
 /// True when every address of a host is of this machine only.
@@ -115,6 +145,93 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> &Address {
         self.socket.address()
+    }
+
+    /// One that the service manager has opened, by the name that it gave it.
+    ///
+    /// # Errors
+    /// When it is not a listening socket of a known family.
+    pub fn activated(fd: OwnedFd, name: &str) -> Result<Self> {
+        let tls = name == "tls";
+        let mut socket = vaccel_transport::Listener::from_fd(fd)?;
+        if tls {
+            let address = socket.address().to_string().replacen("tcp:", "tls:", 1);
+            let fd = socket.as_fd().try_clone_to_owned()?;
+            socket = vaccel_transport::Listener::inherit(fd, address.parse()?)?;
+        }
+        socket.set_nonblocking(true)?;
+        let has = socket.address().to_string();
+        Ok(Self {
+            socket,
+            tls,
+            activated: true,
+            names: vec![name.to_owned(), has],
+        })
+    }
+
+    /// One of an agent that this one takes the place of; `own` where the file was that
+    /// agent's own. See [`own_file`](Self::own_file).
+    ///
+    /// # Errors
+    /// As [`activated`](Self::activated).
+    pub fn inherited(
+        fd: OwnedFd,
+        address: &Address,
+        own: bool,
+        names: Vec<String>,
+    ) -> Result<Self> {
+        let socket = vaccel_transport::Listener::inherit(fd, address.clone())?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            tls: matches!(address, Address::Tls { .. }),
+            activated: !own,
+            names,
+        })
+    }
+
+    /// What a policy may call it.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What a successor is told that it is.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.activated {
+            true => "activated-listen",
+            false => "listen",
+        }
+    }
+
+    /// Refuses plain TCP that other machines can reach, unless it was asked for.
+    ///
+    /// # Errors
+    /// Says what to do.
+    pub fn check(&self, allow_insecure: bool) -> Result<()> {
+        let address = self.address();
+        if matches!(address, Address::Tcp { .. }) && !allow_insecure && !is_loopback(address)? {
+            bail!(
+                "{address} can be reached from other machines, and nothing on it is encrypted \
+                 or asks who the client is; say FileDescriptorName=tls in the socket unit and \
+                 give certificates, or, if the network is trusted, FileDescriptorName=insecure"
+            );
+        }
+        Ok(())
+    }
+
+    /// From now on the socket's file goes with this listener, unless it is the service
+    /// manager's.
+    pub fn own_file(&self) {
+        if !self.activated {
+            self.socket.own_file();
+        }
+    }
+
+    /// Leaves the socket's file to another process.
+    pub fn keep_file(&mut self) {
+        self.socket.keep_file();
     }
 
     /// The next connection; `None` when none waits.

@@ -1,13 +1,21 @@
 //! The log: one line a fact, to standard error, for people or as JSON.
 //!
 //! Agent and workers write to the same file; a line is one `write`, so that
-//! lines of several processes do not mix.
+//! lines of several processes do not mix. Events and spans are those of [`tracing`]; a line
+//! says what the spans around it say: connection, session, request, tenant.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,70 +59,196 @@ impl FromStr for Level {
     }
 }
 
-#[derive(Debug)]
-struct Settings {
-    program: &'static str,
-    level: Level,
-    json: bool,
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+        }
+    }
 }
 
-static SETTINGS: OnceLock<Settings> = OnceLock::new();
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Settles what is logged and how; the first call counts.
-pub fn init(program: &'static str, level: Level, json: bool) {
-    // A second call would only come from a test in the same process.
-    let _ = SETTINGS.set(Settings {
+pub fn init(program: &'static str, level: Level, format: Format) {
+    let lines = Lines {
         program,
-        level,
-        json,
-    });
-}
-
-/// True when lines of this level are written.
-#[must_use]
-pub fn enabled(level: Level) -> bool {
-    SETTINGS.get().is_some_and(|s| level <= s.level)
-}
-
-/// Writes one line. Use the macros [`error!`](crate::error) and the others.
-pub fn write(level: Level, connection: Option<u64>, message: fmt::Arguments<'_>) {
-    let Some(settings) = SETTINGS.get().filter(|s| level <= s.level) else {
-        return;
+        level: level.into(),
+        format,
     };
-    let line = format(settings, level, connection, &message.to_string());
-    // Where the log cannot be written there is nobody to tell.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    // A second call would only come from a test in the same process.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
 }
 
-fn format(settings: &Settings, level: Level, connection: Option<u64>, message: &str) -> String {
-    let time = timestamp(SystemTime::now());
-    let pid = std::process::id();
-    if settings.json {
-        let mut line = serde_json::json!({
-            "time": time,
-            "level": level.name(),
-            "program": settings.program,
-            "pid": pid,
-            "message": message,
-        });
-        if let Some(number) = connection {
-            line["connection"] = number.into();
+/// Writes events as lines, with what the spans around them say.
+#[derive(Debug)]
+struct Lines {
+    program: &'static str,
+    level: LevelFilter,
+    format: Format,
+}
+
+/// Names and values, of an event or a span.
+#[derive(Debug, Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    fn set(&mut self, name: &'static str, value: Value) {
+        match self.others.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, old)) => *old = value,
+            None => self.others.push((name, value)),
         }
-        return format!("{line}\n");
     }
-    let mut line = format!("{time} {:5} {}[{pid}]: ", level.name(), settings.program);
-    if let Some(number) = connection {
-        // Writing to a string cannot fail.
-        let _ = write!(line, "connection {number}: ");
+}
+
+impl Visit for Fields {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field.name(), value.into());
     }
-    // Names and messages come from the other side: no line breaks, no escape sequences.
-    line.extend(
-        message
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c }),
-    );
-    line.push('\n');
-    line
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field.name(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field.name(), value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = text,
+            name => self.set(name, text.into()),
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        // Outer spans first, so that what is nearer counts.
+        let mut all = Fields::default();
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(|s| s.from_root())
+        {
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                for (name, value) in &fields.others {
+                    all.set(name, value.clone());
+                }
+            }
+        }
+        event.record(&mut all);
+        let line = self.line(*event.metadata().level(), &all);
+        // Where the log cannot be written there is nobody to tell.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+impl Lines {
+    fn line(&self, level: tracing::Level, fields: &Fields) -> String {
+        let time = timestamp(SystemTime::now());
+        let pid = std::process::id();
+        let level = level.as_str().to_ascii_lowercase();
+        if self.format == Format::Json {
+            let mut line = serde_json::Map::new();
+            for (name, value) in &fields.others {
+                line.insert((*name).to_owned(), value.clone());
+            }
+            // After the others, whose names are not to hide these.
+            for (name, value) in [
+                ("time", time.into()),
+                ("level", level.into()),
+                ("program", self.program.into()),
+                ("pid", pid.into()),
+                ("message", fields.message.as_str().into()),
+            ] {
+                line.insert(name.to_owned(), value);
+            }
+            return format!("{}\n", Value::Object(line));
+        }
+        let mut line = format!("{time} {level:5} {}[{pid}]: ", self.program);
+        let mut rest = String::new();
+        let mut ids = String::new();
+        for (name, value) in &fields.others {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            match *name {
+                "connection" | "session" | "request" => {
+                    let _ = write!(ids, " {name} {value}");
+                }
+                // Where the client comes from is in the line's own words.
+                "tenant" => {}
+                _ => {
+                    let _ = write!(rest, " {name}={value}");
+                }
+            }
+        }
+        if !ids.is_empty() {
+            let _ = write!(line, "{}: ", ids.trim_start());
+        }
+        // Names and messages come from the other side: no line breaks, no escape sequences.
+        escape(&fields.message, &mut line);
+        escape(&rest, &mut line);
+        line.push('\n');
+        line
+    }
+}
+
+/// Appends text so that it stays on its line, and shows what it is.
+fn escape(text: &str, to: &mut String) {
+    for c in text.chars() {
+        // Those that are no control characters and yet change what a terminal shows.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            to.extend(c.escape_default());
+        } else {
+            to.push(c);
+        }
+    }
 }
 
 /// Date and time in UTC, RFC 3339 with milliseconds.
@@ -145,42 +279,6 @@ fn timestamp(time: SystemTime) -> String {
     )
 }
 
-/// Logs at a level: `log!(Level::Info, "text {}", value)`, or with the number of a
-/// connection: `log!(Level::Info, connection = 7, "text")`.
-#[macro_export]
-macro_rules! log {
-    ($level:expr, connection = $number:expr, $($text:tt)+) => {
-        $crate::log::write($level, Some($number), format_args!($($text)+))
-    };
-    ($level:expr, $($text:tt)+) => {
-        $crate::log::write($level, None, format_args!($($text)+))
-    };
-}
-
-/// Logs an error.
-#[macro_export]
-macro_rules! error {
-    ($($text:tt)+) => { $crate::log!($crate::log::Level::Error, $($text)+) };
-}
-
-/// Logs a warning.
-#[macro_export]
-macro_rules! warn {
-    ($($text:tt)+) => { $crate::log!($crate::log::Level::Warn, $($text)+) };
-}
-
-/// Logs a start, an end or a connection.
-#[macro_export]
-macro_rules! info {
-    ($($text:tt)+) => { $crate::log!($crate::log::Level::Info, $($text)+) };
-}
-
-/// Logs a detail.
-#[macro_export]
-macro_rules! debug {
-    ($($text:tt)+) => { $crate::log!($crate::log::Level::Debug, $($text)+) };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,24 +293,54 @@ mod tests {
         assert_eq!(at(1_709_251_200_500), "2024-03-01T00:00:00.500Z");
     }
 
+    fn lines(format: Format) -> Lines {
+        Lines {
+            program: "test",
+            level: LevelFilter::DEBUG,
+            format,
+        }
+    }
+
+    fn fields(message: &str, others: &[(&'static str, Value)]) -> Fields {
+        Fields {
+            message: message.to_owned(),
+            others: others.to_vec(),
+        }
+    }
+
     #[test]
     fn control_characters_of_the_other_side_do_not_reach_the_log() {
-        let settings = Settings {
-            program: "test",
-            level: Level::Debug,
-            json: false,
-        };
-        let line = format(&settings, Level::Info, Some(3), "a\nb\x1b[31m");
-        assert!(line.ends_with("connection 3: a b [31m\n"), "{line:?}");
-        let settings = Settings {
-            json: true,
-            ..settings
-        };
-        let line = format(&settings, Level::Warn, Some(3), "a\nb");
+        let bad = fields(
+            "a\nb\x1b[31m\u{202e}c",
+            &[("connection", 3.into()), ("path", "x\ty".into())],
+        );
+        let line = lines(Format::Text).line(tracing::Level::INFO, &bad);
+        let end = "connection 3: a\\nb\\u{1b}[31m\\u{202e}c path=x\\ty\n";
+        assert!(line.ends_with(end), "{line:?}");
+        let line = lines(Format::Json).line(tracing::Level::WARN, &bad);
         assert_eq!(line.matches('\n').count(), 1);
         assert!(
-            line.contains(r#""connection":3"#) && line.contains(r#"a\nb"#),
-            "{line}"
+            line.chars().all(|c| c == '\n' || !c.is_control()),
+            "{line:?}"
+        );
+        let value: Value = serde_json::from_str(&line).unwrap_or_default();
+        assert_eq!(value["connection"], 3);
+        assert_eq!(value["message"], "a\nb\x1b[31m\u{202e}c");
+    }
+
+    #[test]
+    fn a_field_cannot_pass_for_what_every_line_has() {
+        let line = lines(Format::Json).line(
+            tracing::Level::ERROR,
+            &fields(
+                "true",
+                &[("level", "info".into()), ("message", "false".into())],
+            ),
+        );
+        let value: Value = serde_json::from_str(&line).unwrap_or_default();
+        assert_eq!(
+            (&value["level"], &value["message"]),
+            (&"error".into(), &"true".into())
         );
     }
 

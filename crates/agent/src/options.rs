@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::cache::Scope;
+use vaccel_transport::Address;
+
 use crate::listen::Named;
-use crate::log::Level;
+use crate::log::{Format, Level};
 use crate::vaccel_config::{self, VaccelConfig};
 
 const EXAMPLES: &str = "\
@@ -189,6 +191,14 @@ pub struct Options {
     #[arg(long, conflicts_with = "tls_client_ca")]
     pub tls_no_client_auth: bool,
 
+    /// Where figures are served by HTTP (/metrics for Prometheus, /healthz, /readyz,
+    /// /status); `none` for nowhere.
+    ///
+    /// unix:///PATH or tcp://127.0.0.1:PORT; tcp+insecure://HOST:PORT beyond this machine.
+    /// Without it: a socket in the agent's private folder, which `vaccel top` finds.
+    #[arg(long, value_name = "ADDRESS", default_value = "default", value_parser = metrics)]
+    pub metrics: Metrics,
+
     /// What is logged: error, warn, info or debug.
     #[arg(
         long,
@@ -198,14 +208,29 @@ pub struct Options {
     )]
     pub log_level: Level,
 
-    /// Log lines as JSON.
-    #[arg(long)]
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub log_format: Format,
+
+    /// The same as --log-format json.
+    #[arg(long, conflicts_with = "log_format")]
     pub json: bool,
 
     /// Write `listening on ADDRESS` lines to this descriptor, and close it, as soon as
     /// clients may connect [default: standard output].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub ready_fd: Option<i32>,
+}
+
+/// Where figures are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nowhere.
+    None,
+    /// A socket in the agent's private folder.
+    Default,
+    /// There.
+    At(Address),
 }
 
 /// How many connections share a worker.
@@ -236,6 +261,16 @@ impl Options {
         };
         absolute("XDG_CACHE_HOME", "vaccel-agent")
             .or_else(|| absolute("HOME", ".cache/vaccel-agent"))
+    }
+
+    /// How log lines look.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if self.json {
+            Format::Json
+        } else {
+            self.log_format
+        }
     }
 
     /// The plugins that workers load.
@@ -307,6 +342,14 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 /// As [`bytes`].
 pub fn bytes_or_none(text: &str) -> Result<u64, String> {
     if text == "0" { Ok(0) } else { bytes(text) }
+}
+
+fn metrics(text: &str) -> Result<Metrics, String> {
+    match text {
+        "none" => Ok(Metrics::None),
+        "default" => Ok(Metrics::Default),
+        _ => text.parse().map(Metrics::At).map_err(|e| format!("{e}")),
+    }
 }
 
 fn mode(text: &str) -> Result<u32, String> {

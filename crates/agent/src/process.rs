@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -15,7 +16,9 @@ use rustix::process::{
 
 use vaccel_jail::namespaces::Plan;
 
+use crate::counts::shared::Shared;
 use crate::handoff::{self, ToAgent, ToWorker};
+use crate::warn;
 
 /// Variables that a worker is given, by name.
 const PASSED: &[&str] = &[
@@ -86,6 +89,8 @@ pub struct Recipe {
     pub namespaces: Plan,
     /// Files that belong to a user are to be in its folder: it can write nowhere else.
     pub jailed: bool,
+    /// The program is told where to count.
+    pub counts: bool,
 }
 
 /// A worker process that has not been waited for.
@@ -94,6 +99,7 @@ pub struct Process {
     child: Child,
     channel: OwnedFd,
     folder: PathBuf,
+    counts: Option<Arc<Shared>>,
 }
 
 impl Process {
@@ -110,6 +116,11 @@ impl Process {
             None,
         )
         .context("cannot make a socket pair")?;
+        // Without it the worker counts for itself, and nobody sees it.
+        let counts = Shared::create()
+            .inspect_err(|e| warn!("no figures of a worker: {e}"))
+            .ok()
+            .map(Arc::new);
         let mut command = Command::new(&recipe.program);
         command.args(&recipe.arguments);
         if !plugins.is_empty() {
@@ -142,13 +153,23 @@ impl Process {
                 command.env(name, &folder);
             }
         }
-        let parent = rustix::process::getpid();
         let namespaces = recipe.namespaces.clone();
-        let channel = theirs.as_raw_fd();
+        if let (Some(counts), true) = (&counts, recipe.counts) {
+            let number = counts.as_fd().as_raw_fd();
+            command.arg("--counts").arg(number.to_string());
+        }
+        let parent = rustix::process::getpid();
+        let mut passed = vec![theirs.as_raw_fd()];
+        passed.extend(
+            counts
+                .iter()
+                .filter(|_| recipe.counts)
+                .map(|c| c.as_fd().as_raw_fd()),
+        );
         // SAFETY: only calls that may be made between fork and exec; the descriptor
         // stays open until after `spawn`.
         unsafe {
-            command.pre_exec(move || prepare_child(&namespaces, parent, channel));
+            command.pre_exec(move || prepare_child(&namespaces, parent, &passed));
         }
         let child = command
             .spawn()
@@ -157,6 +178,7 @@ impl Process {
             child,
             channel: ours,
             folder,
+            counts,
         })
     }
 
@@ -164,6 +186,12 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn counts(&self) -> Option<&Arc<Shared>> {
+        self.counts.as_ref()
     }
 
     /// The private folder.
@@ -285,7 +313,7 @@ pub fn describe(status: ExitStatus) -> String {
 }
 
 /// What happens in the child before it becomes the worker.
-fn prepare_child(namespaces: &Plan, parent: Pid, channel: i32) -> io::Result<()> {
+fn prepare_child(namespaces: &Plan, parent: Pid, passed: &[i32]) -> io::Result<()> {
     // First, because what follows is undone by a change of rights.
     namespaces.apply()?;
     // Signals for the agent's group (Ctrl-C) are the agent's; what a worker leaves behind can
@@ -308,8 +336,10 @@ fn prepare_child(namespaces: &Plan, parent: Pid, channel: i32) -> io::Result<()>
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         );
-        if libc::fcntl(channel, libc::F_SETFD, 0) < 0 {
-            return Err(io::Error::last_os_error());
+        for number in passed {
+            if libc::fcntl(*number, libc::F_SETFD, 0) < 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
     }
     Ok(())
@@ -344,6 +374,7 @@ mod tests {
             set_env: vec![("VACCEL_TEST".into(), "set".into())],
             namespaces: Plan::None,
             jailed: false,
+            counts: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::{SigId, flag, low_level};
 
 /// What a signal asks for.
@@ -17,14 +17,17 @@ pub enum Signal {
     Terminate,
     /// Start idle workers anew.
     Hangup,
+    /// Start the program anew, and leave the clients to it.
+    Replace,
     /// A worker has ended.
     Child,
 }
 
-const KINDS: [(i32, Signal); 4] = [
+const KINDS: [(i32, Signal); 5] = [
     (SIGTERM, Signal::Terminate),
     (SIGINT, Signal::Terminate),
     (SIGHUP, Signal::Hangup),
+    (SIGUSR2, Signal::Replace),
     (SIGCHLD, Signal::Child),
 ];
 

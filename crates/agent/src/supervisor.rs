@@ -5,19 +5,26 @@
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use vaccel_abi::error::{EACCES, EREMOTEIO, EUSERS};
 
+use crate::board::{Board, Phase};
+use crate::counts::{self, Refusal};
 use crate::hello::Hellos;
 use crate::listen::{Accepted, Listener};
+use crate::metrics::http::Server;
+use crate::notify::Notifier;
 use crate::options::Options;
 use crate::policy::DEFAULT_TENANT;
 use crate::pool::{Connection, Pool};
 use crate::refuse::refuse;
 use crate::signals::{Signal, Signals};
+use crate::successor::{self, Successor};
 use crate::tenants;
 use crate::tls::Tls;
 use crate::{debug, info, warn};
@@ -40,6 +47,7 @@ pub struct Supervisor {
     options: Options,
     signals: Signals,
     pool: Pool,
+    board: Arc<Board>,
     /// Connections that no worker has yet.
     waiting: VecDeque<Connection>,
     max_connections: usize,
@@ -49,6 +57,21 @@ pub struct Supervisor {
     drain_timeout: Duration,
     /// Set when the agent is to end: until when workers may take.
     draining: Option<Instant>,
+    /// Set when a successor takes new clients: until when the old ones may stay.
+    leaving: Option<Instant>,
+    life: Life,
+    successor: Option<Successor>,
+}
+
+/// What the loop has to do with the agent's own process.
+#[derive(Debug, Default)]
+pub struct Life {
+    /// The service manager.
+    pub notifier: Notifier,
+    /// The program, to start its successor.
+    pub program: PathBuf,
+    /// The server for figures.
+    pub server: Option<Server>,
 }
 
 impl Supervisor {
@@ -61,6 +84,8 @@ impl Supervisor {
         listeners: Vec<Listener>,
         tls: Option<Tls>,
         pool: Pool,
+        board: Arc<Board>,
+        life: Life,
         options: Options,
     ) -> Result<Self> {
         Ok(Self {
@@ -69,6 +94,7 @@ impl Supervisor {
             hellos: Hellos::new()?,
             signals: Signals::new()?,
             pool,
+            board,
             waiting: VecDeque::new(),
             max_connections: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
             next_connection: 1,
@@ -76,6 +102,9 @@ impl Supervisor {
             drain_timeout: options.drain_timeout,
             options,
             draining: None,
+            leaving: None,
+            life,
+            successor: None,
         })
     }
 
@@ -94,18 +123,35 @@ impl Supervisor {
             }
         }
         if self.draining.is_none() {
+            let listeners = self.listeners.iter().map(|l| l.address().to_string());
+            let listeners = listeners.collect();
+            self.board.note(|facts| {
+                facts.phase = Phase::Serving;
+                facts.listeners = listeners;
+            });
+            // Until now a successor that fails must leave the files to its predecessor.
+            self.listeners.iter().for_each(Listener::own_file);
+            self.life.server.iter().for_each(Server::own_file);
             ready(&self.listeners);
+            self.life.notifier.ready("serving");
         }
         while self.draining.is_none() || !self.pool.workers().is_empty() {
             if self.draining.is_none() {
                 // Who waits is served before anything that takes time.
-                self.assign();
-                self.pool.refill(&self.waiting);
+                let assigned = self.assign();
+                if self.leaving.is_none() {
+                    self.pool.refill(&self.waiting);
+                } else {
+                    self.see_off(assigned);
+                }
             }
             self.turn(true)?;
         }
         if let Some(tls) = &self.tls {
             tls.settle(LAST_BYTES);
+        }
+        if let Some(server) = self.life.server.take().filter(|_| self.leaving.is_some()) {
+            server.leave_file();
         }
         Ok(())
     }
@@ -113,6 +159,8 @@ impl Supervisor {
     /// Waits for something to happen and deals with it.
     fn turn(&mut self, accept: bool) -> Result<()> {
         let happened = self.wait(accept)?;
+        // Without a policy there is one set of plugins, that of tenant 0.
+        self.board.turned(self.waiting.len(), self.pool.broken(0));
         if happened.signal {
             for signal in self.signals.take() {
                 self.handle_signal(signal);
@@ -128,7 +176,11 @@ impl Supervisor {
                 .into_iter()
                 .for_each(|c| self.waiting.push_front(c));
         }
+        if happened.successor {
+            self.hear_successor();
+        }
         let now = Instant::now();
+        self.life.notifier.beat(now);
         self.pool.enforce(now);
         if self.draining.is_some_and(|until| until <= now) {
             self.pool.kill_all();
@@ -154,7 +206,10 @@ impl Supervisor {
         let mut fds = vec![
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.hellos, PollFlags::IN),
+            PollFd::from_borrowed_fd((*self.board).as_fd(), PollFlags::IN),
         ];
+        let successor = self.successor.iter();
+        fds.extend(successor.map(|s| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)));
         for worker in self.pool.workers() {
             let events = if worker.is_heard() {
                 PollFlags::IN
@@ -164,6 +219,7 @@ impl Supervisor {
             fds.push(PollFd::from_borrowed_fd(worker.process().channel(), events));
         }
         let nr_workers = self.pool.workers().len();
+        let nr_own = fds.len() - nr_workers;
         let nr_tls = usize::from(self.tls.is_some());
         fds.extend(self.tls.iter().map(|tls| PollFd::new(tls, PollFlags::IN)));
         if accept {
@@ -178,13 +234,17 @@ impl Supervisor {
             Err(e) => return Err(e).context("cannot wait for events"),
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let (workers, rest) = fds[2..].split_at(nr_workers);
+        let (workers, rest) = fds[nr_own..].split_at(nr_workers);
         let listeners = &rest[nr_tls..];
         let ready = |list: &[PollFd<'_>]| -> Vec<usize> {
             (0..list.len()).filter(|&i| is_ready(&list[i])).collect()
         };
         Ok(Happened {
             signal: is_ready(&fds[0]),
+            successor: match &self.successor {
+                Some(successor) => is_ready(&fds[3]) || successor.until() <= Instant::now(),
+                None => false,
+            },
             workers: ready(workers)
                 .into_iter()
                 .filter(|&i| self.pool.workers()[i].is_heard())
@@ -194,7 +254,7 @@ impl Supervisor {
     }
 
     fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        match self.draining {
+        let due = match self.draining {
             Some(until) => Some(until),
             None => self
                 .pool
@@ -202,14 +262,22 @@ impl Supervisor {
                 .into_iter()
                 .chain(self.accept_after.filter(|&at| at > now))
                 .min(),
-        }
+        };
+        let further = [
+            self.life.notifier.due(),
+            self.leaving.filter(|_| self.draining.is_none()),
+            self.successor.as_ref().map(Successor::until),
+        ];
+        due.into_iter().chain(further.into_iter().flatten()).min()
     }
 
     fn handle_signal(&mut self, signal: Signal) {
         match signal {
             // Every turn looks which workers have ended.
             Signal::Child => {}
+            Signal::Replace => self.replace(),
             Signal::Hangup => {
+                self.life.notifier.reloading();
                 if let Some(tls) = &self.tls {
                     tls.reload();
                 }
@@ -219,6 +287,7 @@ impl Supervisor {
                 }
                 info!("starting idle workers anew");
                 self.pool.renew_idle();
+                self.life.notifier.ready("serving");
             }
             Signal::Terminate if self.draining.is_some() => {
                 warn!("told to end a second time: ending at once");
@@ -230,12 +299,91 @@ impl Supervisor {
                     self.pool.served(),
                     self.drain_timeout
                 );
-                self.draining = Some(Instant::now() + self.drain_timeout);
-                // Removes the socket files.
-                self.listeners.clear();
-                self.waiting.clear();
-                self.pool.drain();
+                self.life.notifier.stopping("finishing what runs");
+                if let Some(successor) = self.successor.take() {
+                    // It must not outlive the agent that was told to end.
+                    warn!(
+                        "ending the process that was to take over: {}",
+                        successor.bury()
+                    );
+                }
+                self.drain();
             }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = Some(Instant::now() + self.drain_timeout);
+        self.board.note(|facts| facts.phase = Phase::Draining);
+        // Removes the socket files.
+        self.listeners.clear();
+        self.waiting.clear();
+        self.pool.drain();
+    }
+
+    /// Starts the process that takes the place of this one.
+    fn replace(&mut self) {
+        if self.draining.or(self.leaving).is_some() || self.successor.is_some() {
+            warn!("told to start the program anew: that is under way, or the agent ends");
+            return;
+        }
+        let Life {
+            program, server, ..
+        } = &self.life;
+        match Successor::start(program, &self.listeners, server.as_ref()) {
+            Ok(successor) => {
+                info!("process {} is to take over", successor.id());
+                self.successor = Some(successor);
+            }
+            Err(e) => warn!("serving on: {e:#}"),
+        }
+    }
+
+    /// Leaves new clients to the successor once it is ready.
+    fn hear_successor(&mut self) {
+        let state = self.successor.as_mut().map(Successor::state);
+        match (state, &self.successor) {
+            (Some(successor::State::Ready), Some(successor)) => {
+                info!(
+                    "process {} takes new clients; {} connections may stay for {:?}",
+                    successor.id(),
+                    self.pool.served() + self.waiting.len(),
+                    self.drain_timeout
+                );
+                self.life.notifier.replaced_by(successor.id());
+                self.leaving = Some(Instant::now() + self.drain_timeout);
+                self.board.note(|facts| facts.phase = Phase::Draining);
+                for mut listener in self.listeners.drain(..) {
+                    listener.keep_file();
+                }
+                // It lives on by itself.
+                self.successor = None;
+                self.pool.leave();
+            }
+            (Some(successor::State::Failed), _) => {
+                if let Some(successor) = self.successor.take() {
+                    let id = successor.id();
+                    let how = successor.bury();
+                    warn!("serving on: process {id} does not take over: {how}; see the log above");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// While a successor takes new clients: serves those that had come before, and ends
+    /// when they have gone or their time is over.
+    fn see_off(&mut self, assigned: bool) {
+        let handshakes = self.tls.as_ref().map_or(0, Tls::handshakes);
+        if !self.waiting.is_empty() {
+            self.pool.refill(&self.waiting);
+        } else if assigned {
+            self.pool.leave();
+        }
+        let served = self.pool.served() + self.waiting.len() + handshakes;
+        if served == 0 || self.leaving.is_some_and(|until| until <= Instant::now()) {
+            info!("ending: {served} connections are left");
+            self.drain();
         }
     }
 
@@ -284,6 +432,7 @@ impl Supervisor {
         let limit = self.max_connections;
         if self.pool.served() + self.waiting.len() >= limit {
             warn!("refusing {}: {limit} connections already", accepted.origin);
+            counts::mine().refused(Refusal::Connections);
             let text = format!("the agent serves {limit} connections already; try again later");
             refuse(accepted.descriptor, EUSERS, text);
             return;
@@ -299,6 +448,7 @@ impl Supervisor {
         };
         let number = self.next_connection;
         self.next_connection += 1;
+        self.board.note(|facts| facts.accepted += 1);
         let (mut origin, mut who) = (accepted.origin, accepted.who);
         if let Some(known) = tenants.get(tenant)
             && (tenants.policy().file.is_some() || known.tenant.name != DEFAULT_TENANT)
@@ -319,22 +469,27 @@ impl Supervisor {
         });
     }
 
-    /// Gives waiting connections to workers, or tells them why there is none.
-    fn assign(&mut self) {
+    /// Gives waiting connections to workers, or tells them why there is none. True when
+    /// a worker got one.
+    fn assign(&mut self) -> bool {
+        let mut assigned = false;
         // One that finds no worker does not hold up those of other tenants.
         for connection in std::mem::take(&mut self.waiting) {
             let Some(connection) = self.pool.assign(connection) else {
+                assigned = true;
                 continue;
             };
             match self.pool.broken(connection.tenant) {
                 Some(reason) => {
                     let text = format!("no worker can be started: {reason}");
+                    counts::mine().refused(Refusal::Worker);
                     self.pool.tenants_mut().left(connection.tenant);
                     refuse(connection.descriptor, EREMOTEIO, text);
                 }
                 None => self.waiting.push_back(connection),
             }
         }
+        assigned
     }
 
     /// After the policy has changed: refuses clients that wait and that it does not name.
@@ -354,6 +509,7 @@ impl Supervisor {
 /// What happened while the loop waited: positions of workers and listeners.
 struct Happened {
     signal: bool,
+    successor: bool,
     workers: Vec<usize>,
     listeners: Vec<usize>,
 }

@@ -12,6 +12,7 @@ mod progress;
 mod run;
 mod security;
 mod sgemm;
+mod top;
 
 use clap::{CommandFactory, Parser};
 use options::{Command, Options};
@@ -56,6 +57,7 @@ fn dispatch(options: &Options) -> anyhow::Result<()> {
         Command::Info(info) if info.security => security::run(info.json),
         Command::Info(info) => info::run(options, info),
         Command::Agent(agent) => agent::run(agent),
+        Command::Top(top) => top::run(top),
         Command::Certs(certs) => certs::run(certs),
         Command::Completions { shell } => {
             let mut command = Options::command();

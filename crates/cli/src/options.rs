@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Run an agent; the same as vaccel-agent.
     Agent(Agent),
+    /// Show what an agent does: tenants, operations, workers, live.
+    Top(Top),
     /// Make certificates for TLS between machines.
     Certs(Certs),
     /// Print completions for a shell.
@@ -301,6 +304,42 @@ pub(crate) struct Info {
     /// What workers of an agent on this machine are locked in by: each part is tried.
     #[arg(long)]
     pub(crate) security: bool,
+}
+
+/// Without --agent: the only agent of this user (and of root) on this machine.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    vaccel top\n  \
+    vaccel top --agent tcp://127.0.0.1:9464 --interval 500ms\n  \
+    vaccel top --once --json")]
+pub(crate) struct Top {
+    /// Where the agent serves its figures: what its --metrics says.
+    #[arg(long, value_name = "ADDRESS", env = "VACCEL_AGENT_METRICS")]
+    pub(crate) agent: Option<String>,
+
+    /// Print once and end; rates are those of one interval.
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// As JSON: all that the agent counts, as it is.
+    #[arg(long, requires = "once")]
+    pub(crate) json: bool,
+
+    /// Time between two looks.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(crate) interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = match text.strip_suffix("ms") {
+        Some(digits) => (digits, 1),
+        None => (text.strip_suffix('s').unwrap_or(text), 1000),
+    };
+    let millis = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    match millis {
+        Some(millis @ 50..=3_600_000) => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("`{text}` is not between 50ms and 3600s")),
+    }
 }
 
 #[derive(Args)]

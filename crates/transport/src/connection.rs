@@ -39,6 +39,7 @@ use crate::{Family, Stream, fork};
 use lead::{Goal, Reading};
 pub use pending::Pending;
 use reply::Expected;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 pub use submitted::Sink;
@@ -102,6 +103,8 @@ pub struct Connection {
     memory: Option<shm::Client>,
     /// Why there is none although it was granted.
     not_shared: Option<String>,
+    /// The agent has said that it goes away.
+    leaving: AtomicBool,
 }
 impl Connection {
     /// Connects to an agent and opens the connection.
@@ -175,6 +178,7 @@ impl Connection {
             memory,
             not_shared,
             granted,
+            leaving: AtomicBool::new(false),
         })
     }
 
@@ -195,6 +199,13 @@ impl Connection {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.epoch == fork::epoch() && self.lock().dead.is_none()
+    }
+
+    /// True once the agent has said that it goes away: it still answers, but what comes
+    /// next should go by a new connection.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// Sends a request and waits for its outputs. `session` is 0 where none is

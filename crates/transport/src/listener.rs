@@ -10,6 +10,7 @@ use std::net::ToSocketAddrs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// How to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Listener {
     socket: Socket,
     family: Family,
     address: Address,
-    file: Option<SocketFile>,
+    file: OnceLock<SocketFile>,
 }
 
 /// The file that a listener made, so that it removes no other.
@@ -85,7 +86,7 @@ impl Listener {
                         socket,
                         family: Family::Unix,
                         address: address.clone(),
-                        file: Some(file),
+                        file: OnceLock::from(file),
                     })
             }
             Address::Tcp { host, port }
@@ -102,7 +103,7 @@ impl Listener {
                                 socket,
                                 family: Family::Tcp,
                                 address: address.with_port(port),
-                                file: None,
+                                file: OnceLock::new(),
                             });
                         }
                         Err(e) => last = Some(e),
@@ -142,7 +143,7 @@ impl Listener {
                     socket,
                     family: Family::Vsock,
                     address: Address::Vsock { cid: *cid, port },
-                    file: None,
+                    file: OnceLock::new(),
                 }),
         }
     }
@@ -174,8 +175,47 @@ impl Listener {
             socket,
             family,
             address,
-            file: None,
+            file: OnceLock::new(),
         })
+    }
+
+    /// Takes over a listening socket of a process that this one takes the place of, at
+    /// the address that it was opened with. Its file, if it has one, stays, until
+    /// [`own_file`](Self::own_file).
+    ///
+    /// # Errors
+    /// As [`from_fd`](Self::from_fd); when the socket is not of that address's family.
+    pub fn inherit(fd: OwnedFd, address: Address) -> io::Result<Self> {
+        let mut listener = Self::from_fd(fd)?;
+        let family = match &address {
+            Address::Unix(_) => Family::Unix,
+            Address::Tcp { .. } | Address::InsecureTcp { .. } | Address::Tls { .. } => Family::Tcp,
+            Address::Vsock { .. } => Family::Vsock,
+        };
+        if listener.family != family {
+            let text = format!("the socket is not one of {address}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        listener.address = address;
+        Ok(listener)
+    }
+
+    /// From now on the socket's file, where it has one, goes with this listener.
+    pub fn own_file(&self) {
+        if let Address::Unix(path) = &self.address
+            && let Ok(meta) = fs::symlink_metadata(path)
+        {
+            let file = SocketFile {
+                path: path.clone(),
+                device: meta.dev(),
+                inode: meta.ino(),
+                owner: crate::fork::epoch(),
+            };
+            if let Err(mut second) = self.file.set(file) {
+                // It is owned already; a second owner must not remove it when it goes here.
+                second.owner = 0;
+            }
+        }
     }
 
     /// Where it listens: what was asked for, with the port that was chosen.
@@ -215,7 +255,7 @@ impl Listener {
     /// Keeps the socket's file when the listener goes, for a process that
     /// hands the socket on.
     pub fn keep_file(&mut self) {
-        if let Some(file) = &mut self.file {
+        if let Some(file) = self.file.get_mut() {
             // No process has this number.
             file.owner = 0;
         }

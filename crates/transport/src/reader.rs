@@ -8,6 +8,7 @@ use crate::timed::Source;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use vaccel_wire::{ALIGN, Args, HEADER_LEN, Header, Limits, WireError};
 
 /// What one receive may bring: header, meta and payload of a small frame, or
@@ -23,6 +24,8 @@ pub struct Message {
     buffer: Buffer,
     meta: usize,
     payload: usize,
+    /// Since when the rest was waited for; `None` when the frame came as a whole.
+    began: Option<Instant>,
 }
 
 impl Message {
@@ -42,7 +45,16 @@ impl Message {
             buffer,
             meta: header.meta_len as usize,
             payload,
+            began: None,
         })
+    }
+
+    /// How long it took to arrive, until a time after it had: from its header on, and
+    /// nothing for a frame that came as a whole.
+    #[must_use]
+    pub fn took(&self, arrived: Instant) -> Duration {
+        self.began
+            .map_or(Duration::ZERO, |began| arrived.duration_since(began))
     }
 
     /// The meta: what [`Args::decode`] takes.
@@ -306,6 +318,7 @@ impl FrameReader {
         };
         let n = rest.len();
         message.room(0)[..n].copy_from_slice(rest);
+        message.began = Some(Instant::now());
         self.start = self.end;
         self.state = State::Gather(message, n);
         Ok(())
@@ -412,6 +425,7 @@ impl FrameReader {
                 self.state = State::Head;
                 return Ok(message);
             }
+            message.began = Some(Instant::now());
             self.state = State::Gather(message, here);
         }
         while let State::Gather(message, filled) = &mut self.state {

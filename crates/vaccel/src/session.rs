@@ -1,5 +1,6 @@
 //! A session: what a program opens to call operations.
 
+use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -101,6 +102,23 @@ impl Session {
     pub fn id(&self) -> i64 {
         // SAFETY: the session is open while `self` lives; the number does not change.
         unsafe { (*self.as_ptr()).id }
+    }
+
+    /// Name of the plugin that serves it; empty when the plugin has none.
+    ///
+    /// Not to be asked while another thread updates the session.
+    #[must_use]
+    pub fn plugin(&self) -> String {
+        // SAFETY: the session is open while `self` lives; its plugin stays loaded as
+        // long, and names are C strings that do not change.
+        unsafe {
+            let plugin = (*self.as_ptr()).plugin;
+            let info = plugin.as_ref().and_then(|plugin| plugin.info.as_ref());
+            match info.filter(|info| !info.name.is_null()) {
+                Some(info) => CStr::from_ptr(info.name).to_string_lossy().into_owned(),
+                None => String::new(),
+            }
+        }
     }
 
     /// True when a transport plugin carries its operations elsewhere.

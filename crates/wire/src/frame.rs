@@ -2,7 +2,7 @@
 
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::welcome::cut;
-use crate::{FrameBuilder, HEADER_LEN, Header, Kind};
+use crate::{FrameBuilder, GOING_AWAY, HEADER_LEN, Header, Kind};
 use vaccel_abi::error::EIO;
 
 /// The most bytes of the message of an error reply.
@@ -98,6 +98,13 @@ impl FrameBuffer {
     #[must_use]
     pub fn bare(&mut self, kind: Kind, request: u64) -> Frame<'_, 'static> {
         self.begin(Header::bare(kind, 0, request, 0)).close()
+    }
+
+    /// Builds the PING by which an agent says that it goes away; see [`GOING_AWAY`].
+    #[must_use]
+    pub fn going_away(&mut self) -> Frame<'_, 'static> {
+        self.begin(Header::bare(Kind::Ping, GOING_AWAY, 0, 0))
+            .close()
     }
 
     fn begin<'a>(&mut self, header: Header) -> FrameBuilder<'_, 'a> {

@@ -10,6 +10,11 @@ pub const HEADER_LEN: usize = 40;
 /// The most meta that any frame has, in bytes.
 pub const MAX_META: u32 = 16 << 20;
 
+/// Operation of a PING by which an agent says that it goes away: what is in flight will
+/// be answered, and what comes next should go by a new connection. A client that does
+/// not know of it sees a PING like any other.
+pub const GOING_AWAY: u16 = 1;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

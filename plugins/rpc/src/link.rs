@@ -89,15 +89,20 @@ impl Link {
             .map(|(_, number)| number)
     }
 
-    /// False when the agent has gone, also when that happened while nothing was
-    /// asked of it: a connection that was idle is looked at.
+    /// False when the agent has gone or says that it goes, also when that happened while
+    /// nothing was asked of it: a connection that was idle is looked at.
     pub(crate) fn is_there(&self) -> bool {
         if !self.connection.is_usable() {
             return false;
         }
         let now = coarse_millis();
         let before = self.used.swap(now, Ordering::Relaxed);
-        now.saturating_sub(before) <= IDLE || self.connection.probe()
+        (now.saturating_sub(before) <= IDLE || self.connection.probe()) && !self.is_to_be_left()
+    }
+
+    /// True when the agent goes away, and nothing is kept there that would be lost.
+    fn is_to_be_left(&self) -> bool {
+        self.connection.is_leaving() && lock(&self.tensors).is_empty()
     }
 
     /// What the agent knows of the resource with this number here. Entries stay
@@ -289,7 +294,7 @@ pub(crate) fn get() -> Result<Arc<Link>> {
     let settings = state.settings.as_ref().map_err(Clone::clone)?;
     let mut slot = lock(&state.slot);
     if let Some(link) = &slot.link {
-        if link.connection.is_usable() {
+        if link.connection.is_usable() && !link.is_to_be_left() {
             return Ok(Arc::clone(link));
         }
         slot.link = None;

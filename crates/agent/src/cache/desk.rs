@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -146,6 +147,12 @@ fn serve(shared: &Shared, jobs: &Receiver<Job>, checks: &Sender<Check>) {
                     size,
                 } => {
                     let (content, file) = find(shared, connection, &scope, &hash, size);
+                    let counts = crate::counts::mine();
+                    let lookups = match content {
+                        Content::Here => &counts.cache_hits,
+                        _ => &counts.cache_misses,
+                    };
+                    lookups.fetch_add(1, Ordering::Relaxed);
                     answer(&worker, request, content, file.as_ref());
                 }
                 Wanted::Keep { request, hash } => {

@@ -18,14 +18,16 @@ use anyhow::Result;
 use self::cleaner::Cleaner;
 use self::worker::{State, Use, plugins_of};
 use crate::backoff::Backoff;
+use crate::board::{Board, End};
 use crate::cache::desk::Desk;
 use crate::fair;
+use crate::handoff::ToWorker;
 use crate::ledger::Quota;
 use crate::policy::Worker as Mode;
 use crate::process::{Process, Recipe, describe, reap_strangers};
 use crate::rundir::Rundir;
 use crate::tenants::Tenants;
-use crate::{debug, error, log, warn};
+use crate::{debug, error, warn};
 
 pub use self::worker::Worker;
 
@@ -60,6 +62,7 @@ pub struct Pool {
     /// When memory is looked at next.
     memory_at: Option<Instant>,
     cleaner: Cleaner,
+    board: Arc<Board>,
     /// Last, because what goes before it still has folders in it.
     rundir: Rundir,
 }
@@ -107,7 +110,12 @@ impl Pool {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(settings: Settings, tenants: Tenants, rundir: Rundir) -> Result<Self> {
+    pub fn new(
+        settings: Settings,
+        tenants: Tenants,
+        rundir: Rundir,
+        board: Arc<Board>,
+    ) -> Result<Self> {
         Ok(Self {
             settings,
             tenants,
@@ -116,6 +124,7 @@ impl Pool {
             backoffs: Backoffs::default(),
             memory_at: None,
             cleaner: Cleaner::start()?,
+            board,
             rundir,
         })
     }
@@ -226,8 +235,11 @@ impl Pool {
         let process = Process::start(&self.settings.recipe, plugins, folder.clone())
             .inspect_err(|_| crate::rundir::remove(&folder))?;
         debug!("worker {number} started as process {}", process.id());
+        self.board
+            .worker_started(number, process.id(), process.counts().cloned());
+        let (plugins, board) = (Arc::clone(plugins), Arc::clone(&self.board));
         self.workers
-            .push(Worker::new(number, process, Arc::clone(plugins)));
+            .push(Worker::new(number, process, plugins, board));
         Ok(())
     }
 
@@ -360,12 +372,17 @@ impl Pool {
             None => describe(status),
         };
         let id = process.id();
-        let level = if status.success() || !connections.is_empty() {
-            log::Level::Debug
-        } else {
-            log::Level::Warn
+        let end = match (status.success(), status.code()) {
+            (true, _) => End::Finished,
+            (false, Some(_)) => End::Failed,
+            (false, None) => End::Killed,
         };
-        log!(level, "worker {number} (process {id}) {how}");
+        self.board.worker_ended(number, end);
+        if status.success() || !connections.is_empty() {
+            debug!("worker {number} (process {id}) {how}");
+        } else {
+            warn!("worker {number} (process {id}) {how}");
+        }
         let backoff = self.backoffs.of(&plugins);
         if !status.success() && used == Use::Nobody && backoff.reason().is_none() {
             // It died while it waited: another one could do the same, for ever.
@@ -493,6 +510,25 @@ impl Pool {
         for worker in self.workers.iter_mut().filter(idle) {
             worker.tell_to_end();
             worker.end();
+        }
+    }
+
+    /// Tells all workers to have their clients go elsewhere. Those without any end.
+    pub fn leave(&mut self) {
+        for worker in &mut self.workers {
+            let told = match worker.state {
+                State::Ready if worker.connections.is_empty() => {
+                    worker.tell_to_end();
+                    worker.end();
+                    continue;
+                }
+                State::Ready => worker.process.send(&ToWorker::Leave, None),
+                _ => continue,
+            };
+            if let Err(e) = told {
+                // Its clients learn of it when their connections end.
+                debug!("worker {} does not listen: {e}", worker.number);
+            }
         }
     }
 

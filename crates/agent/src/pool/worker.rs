@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Backoffs, Connection, Plugins};
+use crate::board::{Board, LiveConnection};
 use crate::cache::desk::Desk;
 use crate::handoff::{ToAgent, ToWorker, Wanted};
 use crate::process::Process;
@@ -28,6 +29,8 @@ pub struct Worker {
     pub(super) told: Vec<Told>,
     /// Why the agent has ended it, where it has.
     pub(super) verdict: Option<String>,
+    /// Where it is told what the worker does.
+    board: Arc<Board>,
 }
 
 /// What a worker knows of a tenant.
@@ -76,7 +79,7 @@ pub(super) enum State {
 }
 
 impl Worker {
-    pub(super) fn new(number: u64, process: Process, plugins: Plugins) -> Self {
+    pub(super) fn new(number: u64, process: Process, plugins: Plugins, board: Arc<Board>) -> Self {
         Self {
             number,
             process,
@@ -86,6 +89,7 @@ impl Worker {
             connections: Vec::new(),
             told: Vec::new(),
             verdict: None,
+            board,
         }
     }
 
@@ -174,6 +178,7 @@ impl Worker {
                 debug!("worker {} is ready: {about}", self.number);
                 if let State::Starting(_) = self.state {
                     self.state = State::Ready;
+                    self.board.worker_is(self.number, "ready");
                     backoffs.of(&self.plugins).succeeded();
                 }
             }
@@ -185,8 +190,15 @@ impl Worker {
                 let taken = self.connections.iter_mut().find(|c| c.number == number);
                 if let Some(connection) = taken {
                     connection.taken = true;
+                    let live = LiveConnection {
+                        origin: connection.origin.clone(),
+                        tenant: connection.who.clone(),
+                        since: Instant::now(),
+                    };
+                    self.board.connection_begun(self.number, number, live);
                     info!(
                         connection = number,
+                        tenant = connection.who.as_deref(),
                         "from {}, served by worker {} (process {})",
                         connection.origin,
                         self.number,
@@ -214,6 +226,7 @@ impl Worker {
             return;
         };
         let connection = self.connections.swap_remove(i);
+        self.board.connection_ended(self.number, number);
         info!(connection = number, "ended: {reason}");
         if let Some(cache) = cache {
             cache.forget(number);
@@ -257,6 +270,7 @@ impl Worker {
     /// It is about to end by itself.
     pub(super) fn end(&mut self) {
         if self.is_heard() {
+            self.board.worker_is(self.number, "ending");
             self.state = State::Ending(Instant::now() + END_TIMEOUT);
         }
     }

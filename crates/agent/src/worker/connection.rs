@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ use super::sessions::Sessions;
 use super::shared::Room;
 use super::tenant::Tenant;
 use super::tensors::Tensors;
-use crate::{debug, error, warn};
+use crate::{counts, debug, error, warn};
 
 /// How long a client may take to say HELLO.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -105,6 +105,16 @@ pub(super) enum Step {
     Quiet,
     /// Nothing more comes.
     Over,
+}
+
+/// What there is to count of a request.
+struct Done {
+    /// Where its plugin is counted.
+    plugin: usize,
+    /// When the operation had ended.
+    computed: Instant,
+    /// Bytes of the reply.
+    sent: u64,
 }
 
 /// Why there is no next frame.
@@ -227,6 +237,7 @@ impl Connection {
             Kind::Request => {}
             Kind::Cancel => {
                 self.flights.cancel(header.request);
+                counts::mine().cancelled.fetch_add(1, Ordering::Relaxed);
                 return Step::Next;
             }
             Kind::Ping => {
@@ -246,14 +257,21 @@ impl Connection {
         let time = self.tenant.terms().time(wanted);
         let deadline = arrived + time;
         // Arguments that are wrong are answered later; they take no further memory.
-        let beside = |args: vaccel_wire::Args<'_>| args.capacity().saturating_add(args.shared());
+        let beside = |args: &vaccel_wire::Args<'_>| (args.capacity(), args.shared());
         let args = message.args(&self.limits);
         let shared = self.memory.is_some() && args.as_ref().is_ok_and(is_shared);
-        let outputs = args.map_or(0, beside);
-        let bytes = header.frame_len().saturating_add(outputs);
+        let (outputs, beyond) = args.as_ref().map_or((0, 0), beside);
+        let size = header.frame_len().saturating_add(beyond);
+        let bytes = size.saturating_add(outputs);
         let _pass = match self.tenant.admit(header.operation, bytes) {
             Ok(pass) => pass,
             Err(Failure { code, message }) => {
+                counts::mine().note(&counts::Request {
+                    operation: header.operation,
+                    bytes_in: size,
+                    error: code,
+                    ..counts::Request::default()
+                });
                 self.send(&scratch.buffer.error_reply(&header, code, &message));
                 return Step::Next;
             }
@@ -273,21 +291,31 @@ impl Connection {
                 return Step::Over;
             }
             Begun::TooLate => {
-                self.send(&scratch.buffer.error_reply(&header, ETIMEDOUT, TOO_LATE));
+                counts::mine().note(&counts::Request {
+                    operation: header.operation,
+                    bytes_in: size,
+                    error: ETIMEDOUT,
+                    queue: arrived.elapsed(),
+                    ..counts::Request::default()
+                });
+                let reply = scratch.buffer.error_reply(&header, ETIMEDOUT, TOO_LATE);
+                self.send(&reply);
                 return Step::Next;
             }
         }
+        let times = (arrived, deadline);
         if header.operation == RESOURCE_DATA {
             // Pieces keep the order in which they were sent: the next request
             // waits, however long the disk takes.
-            self.answer(message, deadline, scratch);
+            self.answer(message, size, times, scratch);
             return Step::Next;
         }
         let brief = self.service.pace.is_brief(header.operation);
         let number = self.lead.begin(brief);
         self.service.watch.rouse(brief);
-        self.answer(message, deadline, scratch);
-        self.service.pace.note(header.operation, arrived.elapsed());
+        let answered = self.answer(message, size, times, scratch);
+        let took = answered.duration_since(arrived);
+        self.service.pace.note(header.operation, took);
         match self.lead.end(number) {
             true => Step::Next,
             false => Step::Lost,
@@ -332,46 +360,98 @@ impl Connection {
     /// Answers a request that was not read to its end.
     fn refuse(&self, header: &Header, code: i32, text: &str, buffer: &mut FrameBuffer) {
         if header.kind == Kind::Request {
+            counts::mine().note(&counts::Request {
+                operation: header.operation,
+                error: code,
+                ..counts::Request::default()
+            });
             self.writer.post(&buffer.error_reply(header, code, text));
         }
     }
 
-    /// Runs a request and sends the answer.
-    fn answer(&self, mut message: Message, deadline: Instant, scratch: &mut Scratch) {
+    /// Runs a request of `size` bytes, sends the answer, and counts it. Returns when
+    /// the answer had been sent.
+    fn answer(
+        &self,
+        mut message: Message,
+        size: u64,
+        (arrived, deadline): (Instant, Instant),
+        scratch: &mut Scratch,
+    ) -> Instant {
         let header = message.header;
         let Scratch { buffer, call } = scratch;
+        // Nothing but a comparison while requests are not logged.
+        let _span = tracing::debug_span!(
+            "request",
+            request = header.request,
+            session = header.session,
+            operation = counts::name_of(header.operation),
+        )
+        .entered();
         let turn = self.service.turn(&self.tenant, deadline);
-        let result = if turn.is_none() || Instant::now() >= deadline {
+        let begun = Instant::now();
+        let mut done = Done {
+            plugin: 0,
+            computed: begun,
+            sent: 0,
+        };
+        let result = if turn.is_none() || begun >= deadline {
             Err(Failure::new(ETIMEDOUT, TOO_LATE))
         } else {
-            let run = || self.run(&mut message, call, buffer, &header);
+            let run = || self.run(&mut message, call, buffer, &header, &mut done);
             catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                 error!(connection = self.number, "a request panicked; see above");
                 Err(Failure::new(EIO, "the agent failed internally"))
             })
         };
         drop(turn);
-        let Err(failure) = result else {
-            return;
+        let error = match result {
+            Ok(()) => 0,
+            Err(failure) => self.answer_failure(&header, &failure, call, buffer, &mut done),
         };
+        let answered = Instant::now();
+        counts::mine().note(&counts::Request {
+            plugin: done.plugin,
+            operation: header.operation,
+            bytes_in: size,
+            bytes_out: done.sent,
+            error,
+            transfer_in: message.took(arrived),
+            queue: begun.duration_since(arrived),
+            compute: done.computed.duration_since(begun),
+            transfer_out: answered.duration_since(done.computed),
+        });
+        answered
+    }
+
+    /// Says why a request failed, and returns the code of it.
+    fn answer_failure(
+        &self,
+        header: &Header,
+        failure: &Failure,
+        call: &mut Call,
+        buffer: &mut FrameBuffer,
+        done: &mut Done,
+    ) -> i32 {
+        debug!("fails with code {}: {}", failure.code, failure.message);
         call.take_back(header.session, &self.tensors);
-        if failure == answered() {
-            return;
+        if *failure == answered() {
+            return ETIMEDOUT;
         }
         match self.flights.end(header.request) {
             Fate::Open => {}
             Fate::Cancelled => {
                 let text = "the request was cancelled";
-                self.send(&buffer.error_reply(&header, ECANCELED, text));
-                return;
+                done.sent += self.send(&buffer.error_reply(header, ECANCELED, text));
+                return ECANCELED;
             }
-            Fate::Answered => return,
+            Fate::Answered => return ETIMEDOUT,
         }
-        if let Some(frame) = call.failure_reply(&header, &failure, buffer) {
-            self.send(&frame);
-            return;
-        }
-        self.send(&buffer.error_reply(&header, failure.code, &failure.message));
+        done.sent += match call.failure_reply(header, failure, buffer) {
+            Some(frame) => self.send(&frame),
+            None => self.send(&buffer.error_reply(header, failure.code, &failure.message)),
+        };
+        failure.code
     }
 
     /// Runs a request. Success has been sent when this returns; failure has not.
@@ -381,30 +461,36 @@ impl Connection {
         call: &mut Call,
         buffer: &mut FrameBuffer,
         header: &Header,
+        done: &mut Done,
     ) -> Result<()> {
         call.clear();
         if header.operation >= control::FIRST {
             let args = message.args(&self.limits)?;
-            let frame = control::run(self, header, &args, message.payload(), buffer)?;
-            return self.send_result(header, &frame);
+            let frame = control::run(self, header, &args, message.payload(), buffer);
+            done.computed = Instant::now();
+            return self.send_result(header, &frame?, done);
         }
-        let session = self.sessions.get(header.session)?;
+        let (session, plugin) = self.sessions.get_counted(header.session)?;
+        done.plugin = plugin;
         let (meta, payload) = message.parts_mut();
         let args = vaccel_wire::Args::decode(header, meta, &self.limits)?;
-        call.run(
+        let ran = call.run(
             header,
             &args,
             payload,
             (&session, &self.tensors),
             &self.resources,
             &mut Room::new(self.memory.as_ref(), &self.pool),
-        )?;
+        );
+        done.computed = Instant::now();
+        ran?;
+        done.sent = call.written_shared();
         let frame = call.reply(header, payload, buffer)?;
-        self.send_result(header, &frame)
+        self.send_result(header, &frame, done)
     }
 
     /// Sends the result of a request, unless it was cancelled meanwhile.
-    fn send_result(&self, header: &Header, frame: &Frame<'_, '_>) -> Result<()> {
+    fn send_result(&self, header: &Header, frame: &Frame<'_, '_>, done: &mut Done) -> Result<()> {
         if frame.frame_len() > self.client_takes {
             return Err(WireError::TooLarge {
                 what: "the reply",
@@ -418,17 +504,19 @@ impl Connection {
             Fate::Cancelled => return Err(Failure::new(ECANCELED, "the request was cancelled")),
             Fate::Answered => return Err(answered()),
         }
-        self.send(frame);
+        done.sent += self.send(frame);
         Ok(())
     }
 
-    /// Sends a frame; a client that does not take it is hung up on.
-    fn send(&self, frame: &Frame<'_, '_>) {
-        let time = STALL + Duration::from_secs(frame.frame_len() / SLOWEST);
+    /// Sends a frame, and returns its size; a client that does not take it is hung up on.
+    fn send(&self, frame: &Frame<'_, '_>) -> u64 {
+        let size = frame.frame_len();
+        let time = STALL + Duration::from_secs(size / SLOWEST);
         if let Err(e) = self.writer.send(frame, Some(Instant::now() + time)) {
             self.note(format!("cannot answer: {e}"));
             self.stream.shutdown();
         }
+        size
     }
 
     /// Says why the connection ends; the first reason counts.

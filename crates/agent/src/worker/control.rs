@@ -43,8 +43,7 @@ pub fn run<'b>(
         }
         SESSION_UPDATE => {
             let flags: u32 = only(args, payload)?;
-            let session = sessions.get(number)?;
-            session.update(flags & !vaccel::hint::REMOTE)?;
+            sessions.update(number, flags)?;
         }
         SESSION_CLOSE => {
             nothing(args, payload)?;

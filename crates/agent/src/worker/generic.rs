@@ -144,6 +144,32 @@ impl Call {
         Ok(())
     }
 
+    /// Bytes of outputs that the operation wrote to shared memory.
+    #[must_use]
+    pub fn written_shared(&self) -> u64 {
+        self.sizes(|slot| slot.shared.is_some())
+    }
+
+    /// Bytes of all outputs.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.sizes(|_| true)
+    }
+
+    fn sizes(&self, of: impl Fn(&Slot) -> bool) -> u64 {
+        let sizes = self
+            .slots
+            .iter()
+            .zip(&self.write)
+            .filter(|(slot, _)| of(slot));
+        let sizes = sizes.map(|(slot, arg)| match slot.type_ == TENSOR && !slot.null {
+            true => self.tensors[slot.tensor].size as u64,
+            false => arg.size as u64,
+        });
+        // What an operation says of its outputs is checked elsewhere.
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// Frees what the call kept, when the client does not learn of it.
     pub fn take_back(&mut self, session: i64, tensors: &Tensors) {
         for number in self.adopted.drain(..) {

@@ -50,9 +50,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::error;
 use crate::handoff::{ToAgent, ToWorker, receive_from_agent, send_to_agent};
 use crate::log;
+use crate::{error, warn};
 use connection::Settings;
 use content::Contents;
 use options::Options;
@@ -67,7 +67,12 @@ const STUCK: i32 = 3;
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    log::init("vaccel-worker", options.log_level, options.json);
+    let format = if options.json {
+        log::Format::Json
+    } else {
+        log::Format::Text
+    };
+    log::init("vaccel-worker", options.log_level, format);
     // SAFETY: F_GETFD on any number is harmless.
     if unsafe { libc::fcntl(options.fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         error!(
@@ -78,6 +83,12 @@ pub fn main() -> ExitCode {
     }
     // SAFETY: it is open, and was given to this program by its agent.
     let channel = unsafe { OwnedFd::from_raw_fd(options.fd) };
+    if let Some(number) = options.counts
+        && let Err(e) = count_in(number)
+    {
+        // What it would have told is lost, and nothing else.
+        warn!("--counts {number}: {e}");
+    }
     let about = match jail::enter(channel.as_fd(), &options).and_then(|()| start_library(&options))
     {
         Ok(about) => about,
@@ -96,6 +107,17 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Counts in memory that the agent gave it, whose descriptor is closed.
+fn count_in(number: i32) -> std::io::Result<()> {
+    // SAFETY: F_GETFD on any number is harmless.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and was given to this program by its agent.
+    let memory = unsafe { OwnedFd::from_raw_fd(number) };
+    crate::counts::shared::adopt(&memory)
 }
 
 /// Loads the library and the plugins.
@@ -191,6 +213,7 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
                     contents.hear(request, content, file);
                 }
             }
+            Some((ToWorker::Leave, _)) => service.leave(),
             // Without an agent there is nobody to serve for.
             gone_or_drain @ (Some((ToWorker::Drain, _)) | None) => {
                 if let (None, Some(contents)) = (gone_or_drain, &contents) {

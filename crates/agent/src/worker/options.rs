@@ -21,6 +21,10 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
 
+    /// Descriptor of the memory in which it counts.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
+    pub counts: Option<i32>,
+
     /// Plugins to load.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub plugins: Vec<String>,

@@ -13,6 +13,7 @@ use super::content::Desk;
 use super::failure::{Failure, Result};
 use super::tenant::{Held, Tenant};
 use super::upload::{Folder, Upload};
+use crate::counts::{self, One, Refusal};
 use crate::ledger;
 
 /// Resources that a connection may have.
@@ -60,6 +61,7 @@ impl Share {
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
             .map_err(|used| {
+                counts::mine().refused(Refusal::ResourceBytes);
                 Failure::new(
                     ENOSPC,
                     format!(
@@ -69,6 +71,9 @@ impl Share {
                     ),
                 )
             })?;
+        counts::mine()
+            .resource_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
         let mut share = Self {
             quota: Arc::clone(quota),
             bytes,
@@ -83,6 +88,9 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.quota.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        counts::mine()
+            .resource_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -95,6 +103,7 @@ struct Entry {
     folder: OnceLock<Folder>,
     _share: Share,
     _held: Option<Held>,
+    _one: One,
 }
 
 #[derive(Debug)]
@@ -154,7 +163,10 @@ impl Resources {
     /// What [`Upload::begin`] returns; `EACCES` when the tenant may not send it; `ENOSPC`
     /// when it is too large; `EUSERS` when there are too many.
     pub fn begin(&self, session: i64, begin: &ResourceBegin<'_, '_>) -> Result<(i64, bool)> {
-        let too_many = || Failure::new(EUSERS, format!("a connection may have {MAX} resources"));
+        let too_many = || {
+            counts::mine().refused(Refusal::Resources);
+            Failure::new(EUSERS, format!("a connection may have {MAX} resources"))
+        };
         if self.lock().len() >= MAX {
             return Err(too_many());
         }
@@ -181,6 +193,7 @@ impl Resources {
             folder: OnceLock::new(),
             _share: share,
             _held: held,
+            _one: One::of(&counts::mine().resources),
         });
         let id = super::random_id()?;
         let mut known = self.lock();

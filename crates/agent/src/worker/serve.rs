@@ -15,7 +15,7 @@ use super::connection::{Connection, Scratch, Step};
 use super::service;
 use super::watch::Watched;
 use crate::ledger::Quota;
-use crate::{debug, warn};
+use crate::{counts, debug, warn};
 
 /// How long operations that have no time left may still run after the client has gone.
 const LINGER: Duration = Duration::from_secs(2);
@@ -27,6 +27,7 @@ impl Connection {
     /// client had has been released.
     pub fn work(self: &Arc<Self>) -> Option<String> {
         let mut scratch = Scratch::default();
+        let _span = tracing::info_span!("connection", connection = self.number).entered();
         while self.lead.take() {
             let serve = || loop {
                 match self.serve_one(&mut scratch) {
@@ -54,9 +55,15 @@ impl Connection {
         None
     }
 
+    /// Tells the client to go elsewhere with what comes next.
+    pub fn say_goodbye(&self) {
+        self.writer.post(&FrameBuffer::new().going_away());
+    }
+
     /// Reads no more requests; those that run are finished and answered.
     pub fn drain(&self) {
         self.note("the agent ends".to_owned());
+        self.say_goodbye();
         // Fails when the client has gone, and then it is over anyway.
         let _ = shutdown(self.stream.as_fd(), Shutdown::Read);
     }
@@ -77,6 +84,7 @@ impl Connection {
             memory.rest();
         }
         let again = self.known.swap(true, Ordering::Relaxed);
+        counts::mine().parked.fetch_add(1, Ordering::Relaxed);
         // It may be called at once, so this is the last that the caller does.
         match self.service.lot.park(self.number, Arc::clone(self), again) {
             Ok(()) => true,
@@ -91,6 +99,7 @@ impl Connection {
 
     /// The connection has a thread again, the caller or one that the caller starts.
     pub fn unpark(self: &Arc<Self>) {
+        counts::mine().parked.fetch_sub(1, Ordering::Relaxed);
         self.lead.unpark();
         self.service.watch.add(self.number, Arc::clone(self));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -52,6 +53,8 @@ pub struct Service {
     /// The tenants whose connections are served.
     tenants: Mutex<HashMap<u64, Arc<Tenant>>>,
     began: Instant,
+    /// Clients are to go elsewhere.
+    leaving: AtomicBool,
 }
 
 /// A connection that has not ended.
@@ -86,6 +89,7 @@ impl Service {
             turns: Turns::default(),
             tenants: Mutex::default(),
             began: Instant::now(),
+            leaving: AtomicBool::new(false),
         }))
     }
 
@@ -129,6 +133,10 @@ impl Service {
                         .lock()
                         .insert(number, Open::Served(Arc::clone(&connection)));
                     service.watch.add(number, Arc::clone(&connection));
+                    // After it is in the list: either this sees the flag, or `leave` sees it.
+                    if service.leaving.load(Ordering::SeqCst) {
+                        connection.say_goodbye();
+                    }
                     stint(&connection);
                 }
                 Ok(Served::Compatible(connection)) => {
@@ -218,6 +226,17 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Tells all clients to go elsewhere with what comes next. (Those of the C
+    /// implementation cannot be told.)
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        for open in self.lock().values() {
+            if let Open::Served(connection) = open {
+                connection.say_goodbye();
+            }
+        }
     }
 
     /// Lets all connections finish what runs.

@@ -11,8 +11,9 @@ use crate::timed::{Present, Source, Timed};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use vaccel_wire::{FrameBuffer, Header, Kind, WireError};
+use vaccel_wire::{FrameBuffer, GOING_AWAY, Header, Kind, WireError};
 
 /// How often a writer that waits for room looks whether somebody still reads.
 const LOOK: Duration = Duration::from_millis(20);
@@ -193,6 +194,9 @@ impl Connection {
             Kind::Reply | Kind::Pong => {}
             Kind::Ping => {
                 frames.skip();
+                if header.operation == GOING_AWAY {
+                    self.leaving.store(true, Ordering::Relaxed);
+                }
                 let mut buffer = FrameBuffer::new();
                 self.writer.post(&buffer.bare(Kind::Pong, header.request));
                 return Ok(header);

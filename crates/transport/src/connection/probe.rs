@@ -2,13 +2,14 @@
 
 use super::Connection;
 use crate::sys;
+use crate::timed::Present;
 use std::io;
 use std::os::fd::AsFd;
 
 impl Connection {
     /// False when the agent has hung up, or the connection is of no use for
-    /// another reason. One system call, and nothing is sent: an agent that is stuck
-    /// counts as there.
+    /// another reason. One system call where nothing has come, and nothing is asked: an
+    /// agent that is stuck counts as there.
     #[must_use]
     pub fn probe(&self) -> bool {
         if !self.is_usable() {
@@ -28,7 +29,17 @@ impl Connection {
                 self.die(reason.map_or_else(|| "the agent hung up".into(), |r| r.to_string()));
                 false
             }
-            Ok(_) => true,
+            Ok(_) => {
+                // Nobody has asked for it: an agent that says it goes, and may have gone.
+                let mut table = self.lock();
+                if table.lead {
+                    return true;
+                }
+                table.lead = true;
+                drop(table);
+                self.lead_present(&mut Present(self.writer.stream()));
+                self.is_usable()
+            }
             Err(e) if sys::is_would_block(&e) => true,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => true,
             Err(e) => {

@@ -24,6 +24,7 @@ use super::super::shared::Room;
 use super::connection::Connection;
 use super::fault::{Fault, Result};
 use super::frames::{self, Output, Request};
+use crate::counts;
 
 /// Kind and name of the first blob of each resource, which clients ask back.
 #[derive(Debug, Default)]
@@ -47,8 +48,7 @@ impl Connection {
             }
             Method::UpdateSession => {
                 let request: UpdateSessionRequest = decode(payload)?;
-                let session = self.sessions.get(request.session_id)?;
-                session.update(request.flags & !vaccel::hint::REMOTE)?;
+                self.sessions.update(request.session_id, request.flags)?;
                 empty()
             }
             Method::DestroySession => {
@@ -94,7 +94,7 @@ impl Connection {
         mut request: Request,
         call: &mut Call,
     ) -> Result<Vec<Output>> {
-        let session = self.sessions.get(number)?;
+        let (session, plugin) = self.sessions.get_counted(number)?;
         let header = request.header;
         let bytes = request.payload.len() as u64;
         let _pass = self.tenant.begin(header.operation, bytes)?;
@@ -108,8 +108,18 @@ impl Connection {
             &self.resources,
             &mut Room::new(None, &self.pool),
         );
+        let took = begun.elapsed();
+        counts::mine().note(&counts::Request {
+            plugin,
+            operation: header.operation,
+            bytes_in: header.frame_len(),
+            bytes_out: call.written(),
+            error: result.as_ref().map_or_else(|failure| failure.code, |()| 0),
+            compute: took,
+            ..counts::Request::default()
+        });
         if let Some(spec) = table::find(header.operation.into()) {
-            self.times.note(number, spec.name, begun.elapsed());
+            self.times.note(number, spec.name, took);
             // The session may have been destroyed meanwhile.
             if self.sessions.get(number).is_err() {
                 self.times.forget(number);
