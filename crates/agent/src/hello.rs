@@ -79,7 +79,6 @@ impl Hellos {
             .spawn(move || {
                 let mut client = client;
                 let seen = look(&client.descriptor, &mut client.identity);
-                shared.waiting.fetch_sub(1, Ordering::Relaxed);
                 match seen {
                     Ok(()) => {
                         if sender.send(client).is_ok() {
@@ -89,11 +88,20 @@ impl Hellos {
                     }
                     Err(reason) => debug!("{} is not let in: {reason}", client.origin),
                 }
+                // After it has been sent: whoever is waited for no more has arrived.
+                shared.waiting.fetch_sub(1, Ordering::Release);
             });
         if let Err(e) = started {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             warn!("cannot start a thread for a client: {e}");
         }
+    }
+
+    /// Clients that have not said HELLO yet. Those that were waited for before and are not
+    /// any more have gone, or come out of [`arrived`](Self::arrived) after this.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.shared.waiting.load(Ordering::Acquire)
     }
 
     /// Clients that have said HELLO, or something else, since the last call.

@@ -374,7 +374,10 @@ impl Supervisor {
     /// While a successor takes new clients: serves those that had come before, and ends
     /// when they have gone or their time is over.
     fn see_off(&mut self, assigned: bool) {
-        let handshakes = self.tls.as_ref().map_or(0, Tls::handshakes);
+        // In this order: who is not counted any more has arrived.
+        let handshakes = self.tls.as_ref().map_or(0, Tls::handshakes) + self.hellos.pending();
+        let spoken = self.hellos.arrived();
+        spoken.into_iter().for_each(|client| self.let_in(client));
         if !self.waiting.is_empty() {
             self.pool.refill(&self.waiting);
         } else if assigned {

@@ -11,8 +11,8 @@ pub const HEADER_LEN: usize = 40;
 pub const MAX_META: u32 = 16 << 20;
 
 /// Operation of a PING by which an agent says that it goes away: what is in flight will
-/// be answered, and what comes next should go by a new connection. A client that does
-/// not know of it sees a PING like any other.
+/// be answered, and what comes next should go by a new connection. It wants no PONG, and
+/// bears with that of a client to which it is a PING like any other.
 pub const GOING_AWAY: u16 = 1;
 
 /// What a frame is.

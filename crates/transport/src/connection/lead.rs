@@ -195,7 +195,9 @@ impl Connection {
             Kind::Ping => {
                 frames.skip();
                 if header.operation == GOING_AWAY {
+                    // It wants no answer, and may not take one any more.
                     self.leaving.store(true, Ordering::Relaxed);
+                    return Ok(header);
                 }
                 let mut buffer = FrameBuffer::new();
                 self.writer.post(&buffer.bare(Kind::Pong, header.request));
