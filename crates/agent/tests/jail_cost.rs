@@ -76,6 +76,7 @@ fn a_jailed_worker_starts_in_well_under_100_ms() {
                 pass_env: vec![],
                 set_env: vec![("VACCEL_BOOTSTRAP_ENABLED".into(), "0".into())],
                 namespaces: namespaces.clone(),
+                counts: false,
                 jailed: jail.is_on(),
             };
             let folder = base.path().join(format!("{round}.{which}"));
