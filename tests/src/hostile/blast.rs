@@ -109,8 +109,8 @@ fn send_until_it_ends(
             } else {
                 // The header's lengths stay, so that the next frame is found.
                 match random.below(8) {
-                    0 => frame[2] = random.next() as u8,
-                    1 => frame[16..24].copy_from_slice(&random.next().to_le_bytes()),
+                    0 => frame[2] = random.number() as u8,
+                    1 => frame[16..24].copy_from_slice(&random.number().to_le_bytes()),
                     _ => {}
                 }
                 mutate(&mut frame[40..], random);

@@ -176,9 +176,9 @@ fn build<'b, 'd>(
             b.finish()
         }
         _ => match random.below(4) {
-            0 => Ok(buffer.bare(Kind::Cancel, random.next() % 8)),
-            1 => Ok(buffer.bare(Kind::Ping, random.next())),
-            2 => Ok(buffer.bare(Kind::Pong, random.next())),
+            0 => Ok(buffer.bare(Kind::Cancel, random.number() % 8)),
+            1 => Ok(buffer.bare(Kind::Ping, random.number())),
+            2 => Ok(buffer.bare(Kind::Pong, random.number())),
             _ => {
                 let mut b = buffer.request(OP_IMAGE_CLASSIFY as u16);
                 b.read_bytes(vaccel_abi::arg::ARG_UCHAR_ARRAY, 0, data);

@@ -65,7 +65,7 @@ pub fn script(seed: u64, len: usize) -> Vec<Step> {
 fn step(random: &mut Random) -> Step {
     let who = random.below(2);
     let which = random.below(TEMPLATES);
-    let seed = random.next();
+    let seed = random.number();
     match random.below(20) {
         0 => Step::Come {
             who,
@@ -269,7 +269,7 @@ impl Step {
 
 /// What a step says.
 fn words(step: Step, raw: &mut Raw, ids: Ids, foreign: i64) -> Vec<u8> {
-    let number = raw.next();
+    let number = raw.next_request();
     match step {
         Step::Valid { which, seed, .. } => request(which, number, ids, &mut Random(seed)),
         Step::Mutated { which, seed, .. } => {
@@ -294,7 +294,7 @@ fn words(step: Step, raw: &mut Raw, ids: Ids, foreign: i64) -> Vec<u8> {
             let mut bytes = request(which, number, ids, &mut random);
             // Counts, length of the meta, length of the payload.
             let (at, width) = [(24, 2), (26, 2), (28, 4), (32, 8)][random.below(4)];
-            let lie = [random.next() % 64, 1 << random.below(40), u64::MAX][random.below(3)];
+            let lie = [random.number() % 64, 1 << random.below(40), u64::MAX][random.below(3)];
             if let Some(field) = bytes.get_mut(at..at + width) {
                 field.copy_from_slice(&lie.to_le_bytes()[..width]);
             }
@@ -309,7 +309,7 @@ fn words(step: Step, raw: &mut Raw, ids: Ids, foreign: i64) -> Vec<u8> {
         Step::Noise { seed, .. } => {
             let mut random = Random(seed);
             (0..1 + random.below(300))
-                .map(|_| random.next() as u8)
+                .map(|_| random.number() as u8)
                 .collect()
         }
         _ => Vec::new(),
@@ -319,7 +319,7 @@ fn words(step: Step, raw: &mut Raw, ids: Ids, foreign: i64) -> Vec<u8> {
 /// Asks for an operation on shared memory and changes it at the same time.
 fn scribble(raw: &mut Raw, seed: u64, ids: Ids) {
     let mut random = Random(seed);
-    let number = raw.next();
+    let number = raw.next_request();
     let bytes = request(15, number, ids, &mut random);
     raw.say(&bytes);
     for _ in 0..200 {
@@ -328,7 +328,7 @@ fn scribble(raw: &mut Raw, seed: u64, ids: Ids) {
             1 => 4096 + random.below(8192),
             _ => 12288 + random.below(60_000),
         };
-        raw.scribble(at, &random.next().to_le_bytes());
+        raw.scribble(at, &random.number().to_le_bytes());
     }
     raw.say(&[0]);
 }

@@ -152,7 +152,7 @@ impl Raw {
     }
 
     /// The number of the next request.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_request(&mut self) -> u64 {
         self.number += 1;
         self.number
     }

@@ -9,8 +9,8 @@ pub fn marker(tenant: usize) -> [u8; LEN] {
     // Far apart: no mutation of one tenant's marker is another's.
     let mut random = super::Random(0x6d61_726b + tenant as u64);
     let mut mark = [b'<'; LEN];
-    mark[1..9].copy_from_slice(&random.next().to_le_bytes());
-    mark[8..].copy_from_slice(&random.next().to_le_bytes());
+    mark[1..9].copy_from_slice(&random.number().to_le_bytes());
+    mark[8..].copy_from_slice(&random.number().to_le_bytes());
     mark
 }
 

@@ -231,13 +231,13 @@ fn fill(host: &Host, rounds: usize) -> Result<()> {
         // Resources that never end, kept tensors, regions; many of each.
         for which in [4, 11, 16, 14, 13] {
             for _ in 0..100 {
-                let number = raw.next();
+                let number = raw.next_request();
                 raw.say(&request(which, number, ids, &mut random));
             }
             raw.drain(&mut scanner, Duration::from_millis(1));
         }
         // Outputs as large as they may be.
-        let mut header = Header::bare(Kind::Request, 0, raw.next(), raw.session);
+        let mut header = Header::bare(Kind::Request, 0, raw.next_request(), raw.session);
         header.payload_len = FRAME - (1 << 16);
         let mut giant = Raw::open(host, false, false)?;
         giant.say(&header.encode());

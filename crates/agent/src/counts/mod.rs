@@ -200,10 +200,12 @@ pub struct Request {
 }
 
 impl Times {
-    const ZERO: Self = Self {
-        over: [const { AtomicU64::new(0) }; BUCKETS],
-        sum: AtomicU64::new(0),
-    };
+    const fn zero() -> Self {
+        Self {
+            over: [const { AtomicU64::new(0) }; BUCKETS],
+            sum: AtomicU64::new(0),
+        }
+    }
 
     fn note(&self, took: Duration) {
         // More than 584 years do not occur.
@@ -233,16 +235,18 @@ pub fn bound(place: usize) -> Option<u64> {
 }
 
 impl OpCounts {
-    const ZERO: Self = Self {
-        requests: AtomicU64::new(0),
-        failed: AtomicU64::new(0),
-        bytes_in: AtomicU64::new(0),
-        bytes_out: AtomicU64::new(0),
-        queue: Times::ZERO,
-        transfer_in: Times::ZERO,
-        compute: Times::ZERO,
-        transfer_out: Times::ZERO,
-    };
+    const fn zero() -> Self {
+        Self {
+            requests: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            queue: Times::zero(),
+            transfer_in: Times::zero(),
+            compute: Times::zero(),
+            transfer_out: Times::zero(),
+        }
+    }
 }
 
 impl Default for Counts {
@@ -268,7 +272,7 @@ impl Counts {
             refusals: [const { AtomicU64::new(0) }; REFUSALS],
             errors: [const { AtomicU64::new(0) }; CODES],
             names: [const { [const { AtomicU64::new(0) }; NAME_WORDS] }; PLUGINS],
-            ops: [const { [const { OpCounts::ZERO }; OPS] }; PLUGINS],
+            ops: [const { [const { OpCounts::zero() }; OPS] }; PLUGINS],
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) fn widths(columns: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
 }
 
 /// One row: the first column to the left, figures to the right.
-fn line(row: &Vec<String>, widths: &[usize]) -> String {
+fn line(row: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (i, (cell, &width)) in row.iter().zip(widths).enumerate() {
         let cell = shown(cell);
