@@ -9,7 +9,7 @@
 //! ```
 
 use crate::archive;
-use crate::process::{cargo, command, output, root, run, target_dir};
+use crate::process::{cargo, command, exists, output, root, run, target_dir};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,7 @@ pub(crate) fn install(prefix: &Path, profile: &str) -> Result<()> {
             &format!("libvaccel-{plugin}"),
         )?;
     }
+    opencv_shim(&lib.join("vaccel"))?;
     for program in PROGRAMS {
         copy(&built.join(program), &prefix.join("bin").join(program))?;
     }
@@ -90,6 +91,31 @@ fn build(profile: &str) -> Result<()> {
         cargo.args(["--package", &format!("vaccel-plugin-{plugin}")]);
     }
     run(&mut cargo)
+}
+
+/// What the plugin `opencv` calls OpenCV through, where that is installed: workers of an
+/// agent are not let run a compiler.
+fn opencv_shim(folder: &Path) -> Result<()> {
+    let include = Path::new("/usr/include/opencv4");
+    if !include.join("opencv2/objdetect.hpp").exists() || !exists("c++") {
+        return Ok(());
+    }
+    let source = root().join("plugins/opencv/shim/opencv.cpp");
+    let shim = folder.join("libvaccel-opencv-shim.so");
+    let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified());
+    if let (Ok(built), Ok(written)) = (changed(&shim), changed(&source))
+        && built > written
+    {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    let mut compiler = command("c++");
+    compiler.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-I"]);
+    compiler.arg(include).arg(&source).arg("-o").arg(&shim);
+    for library in ["objdetect", "video", "imgcodecs", "imgproc", "core"] {
+        compiler.arg(format!("-lopencv_{library}"));
+    }
+    run(&mut compiler)
 }
 
 /// Installs `stem.so.<version>` with the two links that linkers and loaders look for.

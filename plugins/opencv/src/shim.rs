@@ -2,8 +2,9 @@
 
 use crate::build;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
 use vaccel_plugin::{Error, Result, bail, cause, code, err};
 
 /// `shim_picture`: see shim/opencv.cpp.
@@ -33,7 +34,27 @@ struct RawResult {
 }
 
 /// Name of a shim that a distribution brings.
-const INSTALLED: &str = "libvaccel-opencv-shim.so";
+static INSTALLED: &str = "libvaccel-opencv-shim.so";
+
+/// Where this library was loaded from; `None` when the loader does not say.
+fn folder_of_this_plugin() -> Option<PathBuf> {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    let here = (&raw const INSTALLED).cast::<c_void>();
+    // SAFETY: dladdr takes any address, and fills the structure when it succeeds; the name
+    // lives as long as the library.
+    let name = unsafe {
+        if libc::dladdr(here, info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let name = info.assume_init().dli_fname;
+        if name.is_null() {
+            return None;
+        }
+        CStr::from_ptr(name)
+    };
+    let path = std::fs::canonicalize(name.to_str().ok()?).ok()?;
+    path.parent().map(Path::to_owned)
+}
 
 type Call = unsafe extern "C" fn(
     *const c_char,
@@ -125,7 +146,7 @@ impl<'a> Input<'a> {
 
 impl Shim {
     /// Opens the shim: the one that `VACCEL_OPENCV_SHIM` names, else one that is
-    /// installed beside other libraries, else one that is built now.
+    /// installed with this plugin or beside other libraries, else one that is built now.
     ///
     /// # Errors
     /// `ENOENT` with what to install.
@@ -134,7 +155,7 @@ impl Shim {
         if !named.is_empty() {
             return Self::of(&named);
         }
-        match Self::of(INSTALLED) {
+        match Self::installed() {
             Ok(shim) => Ok(shim),
             Err(_) => {
                 let built = build::cached()?;
@@ -149,8 +170,17 @@ impl Shim {
     /// True when [`open`](Self::open) would not have to build it first.
     pub(crate) fn is_built() -> bool {
         std::env::var_os("VACCEL_OPENCV_SHIM").is_some_and(|name| !name.is_empty())
-            || Self::of(INSTALLED).is_ok()
+            || Self::installed().is_ok()
             || build::place().is_ok_and(|(path, _)| path.exists())
+    }
+
+    /// The one in the folder `vaccel` beside this plugin, or where libraries are.
+    fn installed() -> Result<Self> {
+        let own = folder_of_this_plugin().map(|folder| folder.join("vaccel").join(INSTALLED));
+        match own.as_deref().and_then(Path::to_str) {
+            Some(own) if Path::new(own).exists() => Self::of(own),
+            _ => Self::of(INSTALLED),
+        }
     }
 
     fn of(file: &str) -> Result<Self> {
