@@ -2,7 +2,7 @@
 //!
 //! HELLO is looked at and left where it is, for the worker to read. Each client that has
 //! connected and not said HELLO has a thread of the agent's for as long; at most
-//! [`MAX`] do.
+//! `MAX` do.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Who may connect, what may run, how much: the agent's policy.
 //!
 //! The file is read by [`file`]; what follows from it is a [`Policy`], which is all that the
-//! rest of the agent sees. Workers are told [`Terms`](crate::terms::Terms).
+//! rest of the agent sees. Workers are told [`Terms`].
 //!
 //! Without a file there is one tenant, `default`, with the limits of the command line.
 

@@ -2,7 +2,7 @@
 //!
 //! A worker starts with the plugins of a set and nothing else. With its first connection it
 //! becomes that connection's, its tenant's, or one that tenants share, and never anybody
-//! else's. [`worker`]: one of them.
+//! else's. `worker`: one of them.
 
 mod cleaner;
 mod worker;
