@@ -52,7 +52,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // Plugins and the library are loaded by path in some tests of the crates.
     step("build", || run_cargo(&["build", "--workspace"]))?;
     step("tests of the crates", || {
-        let mut arguments = vec!["test", "--workspace"];
+        // Whatever fails is told at once, not one a run.
+        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
         for package in STAGED {
             arguments.extend(["--exclude", package]);
         }
@@ -67,7 +68,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         step("binary interface", || crate::abi::check_staged(&prefix))?;
         step("end to end", || {
             let mut test = cargo();
-            test.arg("test").env("VACCEL_STAGE", &prefix);
+            test.args(["test", "--no-fail-fast"])
+                .env("VACCEL_STAGE", &prefix);
             for package in STAGED {
                 test.args(["--package", package]);
             }

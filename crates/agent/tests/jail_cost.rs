@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Agent, PATIENCE, WORKER, build_library, wait_until};
+use common::{PATIENCE, WORKER, build_library, wait_until};
 use std::time::{Duration, Instant};
 use vaccel_agent::handoff::ToAgent;
 use vaccel_agent::jail::Prepared;
@@ -14,37 +14,6 @@ use vaccel_jail::{JailOptions, Mode};
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
-}
-
-#[test]
-fn an_empty_call_takes_as_long_in_a_jail_as_outside() {
-    const ROUNDS: usize = 40;
-    const CALLS: u32 = 200;
-    let agents = [Agent::start(&["--jail", "off"]), Agent::start(&[])];
-    let clients: Vec<_> = agents.iter().map(Agent::connect).collect();
-    let sessions: Vec<_> = clients
-        .iter()
-        .map(|client| client.open_session(0))
-        .collect();
-    let mut times = [vec![], vec![]];
-    // In turns, so that what else the machine does is there for both.
-    for _ in 0..ROUNDS {
-        for which in 0..2 {
-            let begin = Instant::now();
-            for _ in 0..CALLS {
-                clients[which].noop(sessions[which]).unwrap();
-            }
-            times[which].push(begin.elapsed() / CALLS);
-        }
-    }
-    let best = times.each_ref().map(|times| *times.iter().min().unwrap());
-    let [off, on] = times.map(median);
-    println!(
-        "an empty call over a Unix socket: {off:?} without, {on:?} in a jail (medians); best {best:?}"
-    );
-    // Twice would be a filter that is run for every system call many times over; what is
-    // beside that is the machine.
-    assert!(best[1] < best[0] * 2, "{best:?}");
 }
 
 #[test]
