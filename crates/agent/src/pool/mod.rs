@@ -2,29 +2,34 @@
 //!
 //! A worker starts with the plugins of a set and nothing else. With its first connection it
 //! becomes that connection's, its tenant's, or one that tenants share, and never anybody
-//! else's. `worker`: one of them.
+//! else's.
+//!
+//! * `worker`: one of them. `need`: how many there should be.
+//! * `memory`: what they may take. `burial`: what becomes of those that end; `cleaner`: of their folders.
 
+mod burial;
 mod cleaner;
+mod memory;
+mod need;
 mod worker;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use self::cleaner::Cleaner;
+use self::memory::MEMORY_TICK;
 use self::worker::{State, Use, plugins_of};
 use crate::backoff::Backoff;
-use crate::board::{Board, End};
+use crate::board::Board;
 use crate::cache::desk::Desk;
 use crate::fair;
 use crate::handoff::ToWorker;
-use crate::ledger::Quota;
 use crate::policy::Worker as Mode;
-use crate::process::{Process, Recipe, describe, reap_strangers};
+use crate::process::{Process, Recipe};
 use crate::rundir::Rundir;
 use crate::tenants::Tenants;
 use crate::{debug, error, warn};
@@ -33,11 +38,6 @@ pub use self::worker::Worker;
 
 /// Workers that start at the same time: more would only slow each other down.
 const MAX_STARTING: usize = 4;
-/// How often the memory of workers is looked at, where a tenant has a limit.
-const MEMORY_TICK: Duration = Duration::from_millis(100);
-/// What a worker has before it serves anybody is not held against its tenant.
-const MEMORY_OF_ITS_OWN: u64 = 64 << 20;
-
 /// The plugins that a worker loads.
 pub type Plugins = Arc<[String]>;
 
@@ -93,16 +93,6 @@ pub struct Connection {
     pub descriptor: OwnedFd,
     /// The worker has said that it has it.
     pub taken: bool,
-}
-
-/// What is wanted of workers with the same plugins.
-#[derive(Debug)]
-struct Need {
-    plugins: Plugins,
-    /// Workers without a tenant.
-    free: usize,
-    /// Some of them for clients that wait.
-    waited_for: bool,
 }
 
 impl Pool {
@@ -334,96 +324,6 @@ impl Pool {
         }
     }
 
-    /// Buries the workers that have ended. Returns connections that they had not taken yet.
-    pub fn reap(&mut self) -> Vec<Connection> {
-        let mut returned = Vec::new();
-        let mut i = 0;
-        while i < self.workers.len() {
-            match self.workers[i].process.try_wait() {
-                None => i += 1,
-                Some(status) => {
-                    // What it said last may not have been heard yet.
-                    if self.workers[i].is_heard() {
-                        self.hear(i);
-                    }
-                    let worker = self.workers.swap_remove(i);
-                    self.bury(worker, status, &mut returned);
-                }
-            }
-        }
-        reap_strangers(|pid| self.workers.iter().any(|w| w.process.id() == pid));
-        returned
-    }
-
-    fn bury(&mut self, worker: Worker, status: ExitStatus, returned: &mut Vec<Connection>) {
-        let Worker {
-            number,
-            process,
-            plugins,
-            used,
-            connections,
-            told,
-            verdict,
-            ..
-        } = worker;
-        let now = Instant::now();
-        let how = match verdict {
-            Some(verdict) => format!("{} ({verdict})", describe(status)),
-            None => describe(status),
-        };
-        let id = process.id();
-        let end = match (status.success(), status.code()) {
-            (true, _) => End::Finished,
-            (false, Some(_)) => End::Failed,
-            (false, None) => End::Killed,
-        };
-        self.board.worker_ended(number, end);
-        if status.success() || !connections.is_empty() {
-            debug!("worker {number} (process {id}) {how}");
-        } else {
-            warn!("worker {number} (process {id}) {how}");
-        }
-        let backoff = self.backoffs.of(&plugins);
-        if !status.success() && used == Use::Nobody && backoff.reason().is_none() {
-            // It died while it waited: another one could do the same, for ever.
-            let reason = format!("worker {number} {how} before it served anybody");
-            backoff.failed(reason, now);
-        }
-        if let (false, Some(tenant)) = (status.success(), used.only()) {
-            self.tenants.crashed(tenant, now);
-        }
-        for told in told {
-            self.tenants.free_row(told.tenant, told.row);
-        }
-        for connection in connections {
-            if let Some(cache) = &self.settings.cache {
-                cache.forget(connection.number);
-            }
-            if connection.taken {
-                error!(
-                    connection = connection.number,
-                    "from {}: worker {number} (process {id}) {how} while it served it",
-                    connection.origin,
-                );
-                crate::refuse::farewell(
-                    &connection.descriptor,
-                    &format!("the worker that served the connection was lost: {how}"),
-                );
-                self.tenants.left(connection.tenant);
-            } else {
-                debug!(
-                    connection = connection.number,
-                    "worker {number} had not taken it"
-                );
-                returned.push(connection);
-            }
-        }
-        self.cleaner.dispose(process);
-        if let Some(tenant) = used.only() {
-            self.settle(tenant);
-        }
-    }
-
     /// Kills workers that take longer or more memory than they may.
     pub fn enforce(&mut self, now: Instant) {
         for worker in &mut self.workers {
@@ -442,41 +342,6 @@ impl Pool {
         if self.memory_at.is_some_and(|at| at <= now) {
             self.memory_at = self.enforce_memory().then(|| now + MEMORY_TICK);
         }
-    }
-
-    /// Kills the largest worker of a tenant whose workers have more memory than it may. True
-    /// when there is somebody to look at again.
-    fn enforce_memory(&mut self) -> bool {
-        let mut more = false;
-        for (tenant, known) in self.tenants.all() {
-            let Some(most) = known.tenant.limits.memory else {
-                continue;
-            };
-            let own = |w: &&mut Worker| w.used.only() == Some(tenant) && w.is_heard();
-            let sizes = self.workers.iter_mut().filter(own).map(|worker| {
-                let size = fair::memory_of(worker.process.id()).unwrap_or(0);
-                (size.saturating_sub(MEMORY_OF_ITS_OWN), worker)
-            });
-            let mut sizes: Vec<_> = sizes.collect();
-            more |= !sizes.is_empty();
-            let sum: u64 = sizes.iter().map(|(size, _)| size).sum();
-            if sum <= most {
-                continue;
-            }
-            if let Some((_, worker)) = sizes.iter_mut().max_by_key(|(size, _)| *size) {
-                let verdict = format!(
-                    "quota `memory` of tenant `{}`: its workers take {} MiB, and {} MiB is the most",
-                    known.tenant.name,
-                    sum >> 20,
-                    most >> 20
-                );
-                warn!("killing worker {}: {verdict}", worker.number);
-                known.ledger().refuse(Quota::Memory);
-                worker.verdict.get_or_insert(verdict);
-                worker.kill();
-            }
-        }
-        more
     }
 
     /// After the policy has changed: tells workers, and ends those of tenants that are gone.
@@ -562,79 +427,5 @@ impl Pool {
     /// The plugins of a tenant's workers.
     fn plugins(&self, tenant: u64) -> Option<Plugins> {
         Some(plugins_of(&self.tenants.get(tenant)?.tenant.plugins))
-    }
-
-    /// How many workers should be started, of which plugins.
-    fn missing(&self, waiting: &VecDeque<Connection>) -> Vec<(Need, usize)> {
-        let mut missing = Vec::new();
-        for need in self.needs(waiting) {
-            let there = |w: &&Worker| {
-                w.plugins == need.plugins && (w.is_free() || matches!(w.state, State::Starting(_)))
-            };
-            let there = self.workers.iter().filter(there).count();
-            if need.free > there {
-                let count = need.free - there;
-                missing.push((need, count));
-            }
-        }
-        missing
-    }
-
-    /// Workers without a tenant that there should be: for clients that wait, and to spare.
-    fn needs(&self, waiting: &VecDeque<Connection>) -> Vec<Need> {
-        let mut needs: Vec<Need> = Vec::new();
-        // Without a policy, a shared worker has no other beside it.
-        let spare = |mode: Mode, plugins: &Plugins| match mode {
-            Mode::Shared if self.tenants.policy().file.is_none() => {
-                usize::from(!self.has(Use::Shared, plugins))
-            }
-            _ => self.settings.idle,
-        };
-        for (_, known) in self.tenants.all().filter(|(_, known)| !known.is_gone()) {
-            let plugins = plugins_of(&known.tenant.plugins);
-            let free = spare(known.tenant.worker, &plugins);
-            match needs.iter_mut().find(|need| need.plugins == plugins) {
-                Some(need) => need.free = need.free.max(free),
-                None => needs.push(Need {
-                    plugins,
-                    free,
-                    waited_for: false,
-                }),
-            }
-        }
-        let mut counted = HashSet::new();
-        for connection in waiting {
-            let Some(known) = self.tenants.get(connection.tenant) else {
-                continue;
-            };
-            let plugins = plugins_of(&known.tenant.plugins);
-            // One worker will do for all of a tenant, or for all who share.
-            let together = match known.tenant.worker {
-                Mode::Connection => None,
-                Mode::Tenant => Some(Some(connection.tenant)),
-                Mode::Shared => Some(None),
-            };
-            let first = together.is_none_or(|whose| counted.insert((whose, Arc::clone(&plugins))));
-            let need = needs.iter_mut().find(|need| need.plugins == plugins);
-            if let (true, Some(need)) = (first, need) {
-                let alone = known.tenant.worker == Mode::Shared && need.free > 0;
-                // Who shares is served by the one that is there to be shared.
-                if !(alone && self.tenants.policy().file.is_none()) {
-                    need.free += 1;
-                }
-                need.waited_for = true;
-            }
-        }
-        needs
-    }
-
-    fn has(&self, used: Use, plugins: &Plugins) -> bool {
-        let live = |w: &Worker| w.state == State::Ready && w.used == used && w.plugins == *plugins;
-        self.workers.iter().any(live)
-    }
-
-    fn starting(&self) -> usize {
-        let starting = |w: &&Worker| matches!(w.state, State::Starting(_));
-        self.workers.iter().filter(starting).count()
     }
 }
