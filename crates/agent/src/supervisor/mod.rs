@@ -2,6 +2,11 @@
 //!
 //! Everything runs on the main thread, which never waits for a worker or a client:
 //! it polls the listeners, the workers' channels and the signals.
+//!
+//! * `admission`: clients on their way to a worker. `succession`: a restart that no client notices.
+
+mod admission;
+mod succession;
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -11,28 +16,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use vaccel_abi::error::{EACCES, EREMOTEIO, EUSERS};
 
 use crate::board::{Board, Phase};
-use crate::counts::{self, Refusal};
 use crate::hello::Hellos;
-use crate::listen::{Accepted, Listener};
+use crate::listen::Listener;
 use crate::metrics::http::Server;
 use crate::notify::Notifier;
 use crate::options::Options;
-use crate::policy::DEFAULT_TENANT;
 use crate::pool::{Connection, Pool};
-use crate::refuse::refuse;
 use crate::signals::{Signal, Signals};
-use crate::successor::{self, Successor};
+use crate::successor::Successor;
 use crate::tenants;
 use crate::tls::Tls;
-use crate::{debug, info, warn};
-
-/// Pause after the machine had no descriptor left for a new connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that are accepted before workers are heard again.
-const ACCEPT_AT_ONCE: usize = 16;
+use crate::{info, warn};
 /// How long killed workers may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long clients may take to read what they were sent last.
@@ -319,193 +315,6 @@ impl Supervisor {
         self.listeners.clear();
         self.waiting.clear();
         self.pool.drain();
-    }
-
-    /// Starts the process that takes the place of this one.
-    fn replace(&mut self) {
-        if self.draining.or(self.leaving).is_some() || self.successor.is_some() {
-            warn!("told to start the program anew: that is under way, or the agent ends");
-            return;
-        }
-        let Life {
-            program, server, ..
-        } = &self.life;
-        match Successor::start(program, &self.listeners, server.as_ref()) {
-            Ok(successor) => {
-                info!("process {} is to take over", successor.id());
-                self.successor = Some(successor);
-            }
-            Err(e) => warn!("serving on: {e:#}"),
-        }
-    }
-
-    /// Leaves new clients to the successor once it is ready.
-    fn hear_successor(&mut self) {
-        let state = self.successor.as_mut().map(Successor::state);
-        match (state, &self.successor) {
-            (Some(successor::State::Ready), Some(successor)) => {
-                info!(
-                    "process {} takes new clients; {} connections may stay for {:?}",
-                    successor.id(),
-                    self.pool.served() + self.waiting.len(),
-                    self.drain_timeout
-                );
-                self.life.notifier.replaced_by(successor.id());
-                self.leaving = Some(Instant::now() + self.drain_timeout);
-                self.board.note(|facts| facts.phase = Phase::Draining);
-                for mut listener in self.listeners.drain(..) {
-                    listener.keep_file();
-                }
-                // It lives on by itself.
-                self.successor = None;
-                self.pool.leave();
-            }
-            (Some(successor::State::Failed), _) => {
-                if let Some(successor) = self.successor.take() {
-                    let id = successor.id();
-                    let how = successor.bury();
-                    warn!("serving on: process {id} does not take over: {how}; see the log above");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// While a successor takes new clients: serves those that had come before, and ends
-    /// when they have gone or their time is over.
-    fn see_off(&mut self, assigned: bool) {
-        // In this order: who is not counted any more has arrived.
-        let handshakes = self.tls.as_ref().map_or(0, Tls::handshakes) + self.hellos.pending();
-        let spoken = self.hellos.arrived();
-        spoken.into_iter().for_each(|client| self.let_in(client));
-        if !self.waiting.is_empty() {
-            self.pool.refill(&self.waiting);
-        } else if assigned {
-            self.pool.leave();
-        }
-        let served = self.pool.served() + self.waiting.len() + handshakes;
-        if served == 0 || self.leaving.is_some_and(|until| until <= Instant::now()) {
-            info!("ending: {served} connections are left");
-            self.drain();
-        }
-    }
-
-    fn accept(&mut self, listener: usize) {
-        for _ in 0..ACCEPT_AT_ONCE {
-            // None after a signal has ended the listening in the same turn.
-            let Some(listener) = self.listeners.get(listener) else {
-                return;
-            };
-            match listener.accept() {
-                Ok(Some(accepted)) => self.admit(accepted),
-                Ok(None) => return,
-                Err(e) => {
-                    warn!("cannot accept a connection: {e}");
-                    self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, accepted: Accepted) {
-        let limit = self.max_connections;
-        if accepted.tls
-            && let Some(tls) = &self.tls
-        {
-            if tls.handshakes() < limit {
-                tls.begin(accepted);
-            } else {
-                warn!(
-                    "hanging up on {}: {limit} handshakes already",
-                    accepted.origin
-                );
-            }
-            return;
-        }
-        if self.pool.tenants().policy().asks_for_tokens() {
-            self.hellos.begin(accepted);
-        } else {
-            self.let_in(accepted);
-        }
-    }
-
-    /// Finds out whose a connection is, and has it wait for a worker.
-    fn let_in(&mut self, accepted: Accepted) {
-        let limit = self.max_connections;
-        if self.pool.served() + self.waiting.len() >= limit {
-            warn!("refusing {}: {limit} connections already", accepted.origin);
-            counts::mine().refused(Refusal::Connections);
-            let text = format!("the agent serves {limit} connections already; try again later");
-            refuse(accepted.descriptor, EUSERS, text);
-            return;
-        }
-        let tenants = self.pool.tenants_mut();
-        let tenant = match tenants.admit(&accepted.identity, Instant::now()) {
-            Ok(tenant) => tenant,
-            Err(refusal) => {
-                warn!("refusing {}: {}", accepted.origin, refusal.text);
-                refuse(accepted.descriptor, refusal.code, refusal.text);
-                return;
-            }
-        };
-        let number = self.next_connection;
-        self.next_connection += 1;
-        self.board.note(|facts| facts.accepted += 1);
-        let (mut origin, mut who) = (accepted.origin, accepted.who);
-        if let Some(known) = tenants.get(tenant)
-            && (tenants.policy().file.is_some() || known.tenant.name != DEFAULT_TENANT)
-        {
-            let name = &known.tenant.name;
-            origin = format!("{origin} as tenant {name}");
-            // What tenants share with themselves, they do not share with others of one user.
-            who = Some(format!("tenant {name}"));
-        }
-        debug!(connection = number, "from {origin}");
-        self.waiting.push_back(Connection {
-            number,
-            tenant,
-            origin,
-            who,
-            descriptor: accepted.descriptor,
-            taken: false,
-        });
-    }
-
-    /// Gives waiting connections to workers, or tells them why there is none. True when
-    /// a worker got one.
-    fn assign(&mut self) -> bool {
-        let mut assigned = false;
-        // One that finds no worker does not hold up those of other tenants.
-        for connection in std::mem::take(&mut self.waiting) {
-            let Some(connection) = self.pool.assign(connection) else {
-                assigned = true;
-                continue;
-            };
-            match self.pool.broken(connection.tenant) {
-                Some(reason) => {
-                    let text = format!("no worker can be started: {reason}");
-                    counts::mine().refused(Refusal::Worker);
-                    self.pool.tenants_mut().left(connection.tenant);
-                    refuse(connection.descriptor, EREMOTEIO, text);
-                }
-                None => self.waiting.push_back(connection),
-            }
-        }
-        assigned
-    }
-
-    /// After the policy has changed: refuses clients that wait and that it does not name.
-    fn drop_strangers(&mut self) {
-        for connection in std::mem::take(&mut self.waiting) {
-            let known = self.pool.tenants().get(connection.tenant);
-            if known.is_some_and(|known| !known.is_gone()) {
-                self.waiting.push_back(connection);
-                continue;
-            }
-            let text = "the agent's policy does not name your tenant any more".to_owned();
-            refuse(connection.descriptor, EACCES, text);
-        }
     }
 }
 
