@@ -132,9 +132,13 @@ pub fn string_from(text: &[u8]) -> Result<*mut c_char> {
 ///
 /// # Safety
 /// The pointer is null or came from `malloc` and was not freed.
+#[inline]
 pub unsafe fn free<T>(pointer: *mut T) {
-    // SAFETY: the contract of this function.
-    unsafe { libc::free(pointer.cast::<c_void>()) }
+    // Asked here, most of a structure's fields cost no call: they are null.
+    if !pointer.is_null() {
+        // SAFETY: the contract of this function.
+        unsafe { libc::free(pointer.cast::<c_void>()) }
+    }
 }
 
 /// Bytes from libc that are freed unless they are handed on with

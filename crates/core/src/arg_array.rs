@@ -13,6 +13,44 @@ use vaccel_abi::arg::{
     vaccel_arg_array,
 };
 
+/// Appends an argument that refers to the caller's memory, where there is nothing to
+/// object to and room for it. False when there is not: then nothing has happened, and
+/// [`Array::add`] says why or makes room.
+///
+/// It calls nothing, so that a caller which is as plain saves no registers.
+///
+/// # Safety
+/// `array` is null or an array; `size` is right for `type_`, and not 0.
+#[inline(always)]
+pub unsafe fn add_in_place(
+    array: *mut vaccel_arg_array,
+    buf: *mut c_void,
+    size: usize,
+    type_: ArgType,
+) -> bool {
+    if array.is_null() || !array.is_aligned() || buf.is_null() {
+        return false;
+    }
+    // SAFETY: not null, aligned, and an array as promised; `owned` is read as a byte, for C
+    // may hold any. Below its capacity an owned array has memory.
+    unsafe {
+        let count = (*array).count;
+        let args = (*array).args;
+        let owned = (&raw const (*array).owned).cast::<u8>().read();
+        if owned == 0 || count >= (*array).capacity || args.is_null() || !args.is_aligned() {
+            return false;
+        }
+        let place = args.add(count);
+        (&raw mut (*place).buf).write(buf);
+        (&raw mut (*place).size).write(size);
+        (&raw mut (*place).type_).write(type_);
+        (&raw mut (*place).custom_type_id).write(0);
+        (&raw mut (*place).owned).write(false);
+        (*array).count = count + 1;
+    }
+    true
+}
+
 /// An array of arguments that C owns.
 #[derive(Debug, Clone, Copy)]
 pub struct Array(Ptr<vaccel_arg_array>);

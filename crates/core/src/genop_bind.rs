@@ -161,6 +161,23 @@ fn check(param: &Param, arg: Ptr<vaccel_arg>, untyped: bool) -> Result<Value> {
 
 fn check_rest(side: &str, rest: Args, first: usize) -> Result {
     let read = side == "read";
+    // Of most there is nothing to say: one pass without branches finds that out. When the
+    // first is aligned all are.
+    at(rest, 0)?;
+    let mut odd = false;
+    for i in 0..rest.count {
+        // SAFETY: the caller of `vaccel_genop` vouches for as many arguments.
+        let (buf, size, type_) = unsafe {
+            let arg = rest.first.add(i);
+            ((*arg).buf, (*arg).size, (*arg).type_)
+        };
+        odd |= (buf.is_null() & (size != 0))
+            | (size > isize::MAX as usize)
+            | (read & (type_ == ARG_STRING));
+    }
+    if !odd {
+        return Ok(());
+    }
     for i in 0..rest.count {
         let arg = at(rest, i)?;
         let (buf, size) = (get!(arg.buf), get!(arg.size));

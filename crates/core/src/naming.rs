@@ -2,6 +2,7 @@
 
 use crate::ptr::Ptr;
 use crate::{Result, alloc, fail};
+use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -77,11 +78,8 @@ const SUFFIX: usize = 7;
 /// exclusively in private folders, so they need not be hard to guess.
 fn suffix() -> [u8; SUFFIX] {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     // Multiplying by an odd number permutes the 30-bit numbers.
-    let mut n = NEXT
-        .fetch_add(1, Ordering::Relaxed)
-        .wrapping_mul(0x2545_f491);
+    let mut n = number().wrapping_mul(0x2545_f491);
     std::array::from_fn(|i| {
         if i == 0 {
             return b'_';
@@ -92,15 +90,37 @@ fn suffix() -> [u8; SUFFIX] {
     })
 }
 
+/// A number that was not given out before. Threads take them in blocks: adding to what
+/// all of them share costs as much as a lock.
+fn number() -> u32 {
+    const BLOCK: u32 = 64;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    thread_local!(static LAST: Cell<u32> = const { Cell::new(BLOCK - 1) });
+    LAST.with(|last| {
+        let mut number = last.get().wrapping_add(1);
+        if number.is_multiple_of(BLOCK) {
+            number = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
+        }
+        last.set(number);
+        number
+    })
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn random_names_differ() {
-        let mut names: Vec<_> = (0..1000).map(|_| suffix()).collect();
+    fn random_names_differ_in_one_thread_and_between_threads() {
+        let thread = || (0..1000).map(|_| suffix()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(thread)).collect();
+        let mut names: Vec<_> = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 1000);
+        assert_eq!(names.len(), 4000);
     }
 }

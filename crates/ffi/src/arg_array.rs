@@ -2,18 +2,30 @@
 
 use std::ffi::{c_char, c_uchar, c_void};
 use vaccel_abi::arg::*;
-use vaccel_core::arg_array::Array;
+use vaccel_core::arg_array::{Array, add_in_place};
 
 /// The six functions of a type: add, get and set one element or many.
 macro_rules! typed {
     ($($element:ty: $one:ident, $many:ident =>
        $add:ident $get:ident $set:ident $add_many:ident $get_many:ident $set_many:ident;)*) => {
-        export! {$(
+        $(
             /// Appends one element of the caller.
-            fn $add(args: *mut vaccel_arg_array, value: *mut $element) {
-                Array::from(ptr!(args)).add(value.cast(), size_of::<$element>(), $one, 0)
+            ///
+            /// # Safety
+            /// Pointers are null or what the C header says.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $add(
+                args: *mut vaccel_arg_array,
+                value: *mut $element,
+            ) -> std::ffi::c_int {
+                // SAFETY: the contract of this function; the size is that of the type.
+                if unsafe { add_in_place(args, value.cast(), size_of::<$element>(), $one) } {
+                    return vaccel_abi::error::OK;
+                }
+                add(stringify!($add), args, value.cast(), size_of::<$element>(), $one)
             }
-
+        )*
+        export! {$(
             /// Reads one element.
             fn $get(args: *mut vaccel_arg_array, value: *mut $element) {
                 // Copied as bytes: what C holds need not be a valid `bool`.
@@ -45,6 +57,21 @@ macro_rules! typed {
             }
         )*}
     };
+}
+
+/// Appends one element where there may be something to object to, or no room.
+#[cold]
+#[inline(never)]
+fn add(
+    name: &'static str,
+    args: *mut vaccel_arg_array,
+    value: *mut c_void,
+    size: usize,
+    type_: ArgType,
+) -> std::ffi::c_int {
+    crate::guard::code(name, move || {
+        Array::from(ptr!(args)).add(value, size, type_, 0)
+    })
 }
 
 typed! {

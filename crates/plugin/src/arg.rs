@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::memory::{self, Element, overlap, span};
+use smallvec::SmallVec;
 use std::ffi::CStr;
 use std::ops::Range;
 use vaccel_abi::arg::{ARG_STRING, ArgType, name as type_name, vaccel_arg};
@@ -25,6 +26,10 @@ pub struct ArgsMut<'a> {
     read: &'a [vaccel_arg],
     original: *mut vaccel_arg,
 }
+
+/// Copies of the caller's structures; few enough of them, as nearly always, cost no
+/// allocation.
+type Copies = SmallVec<[vaccel_arg; 16]>;
 
 /// Addresses of an argument's buffer.
 fn place(arg: &vaccel_arg) -> Range<usize> {
@@ -88,7 +93,7 @@ pub(crate) unsafe fn with_args<R>(
     }
     // The two lists may be one and the same in C, and an operation may hand
     // them to C code that changes them: views are made of copies.
-    let (reads, writes) = (reads.to_vec(), writes.to_vec());
+    let (reads, writes) = (Copies::from_slice(reads), Copies::from_slice(writes));
     let args = Args {
         list: &reads,
         written: &writes,
