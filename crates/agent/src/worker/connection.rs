@@ -1,22 +1,15 @@
-//! One connection: opened, served, closed.
+//! One connection: requests are read, run and answered.
 
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt;
-use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, EREMOTEIO, ETIMEDOUT};
-use vaccel_transport::{
-    Family, FrameReader, FrameWriter, Message, Pool, ReadError, Stream, handshake, shm,
-};
+use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, ETIMEDOUT};
+use vaccel_transport::{FrameReader, FrameWriter, Message, Pool, ReadError, Stream, shm};
 use vaccel_wire::control::RESOURCE_DATA;
-use vaccel_wire::{
-    FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, Frame, FrameBuffer, Header, Kind, Limits, VERSION,
-    Welcome, WireError,
-};
+use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, WireError};
 
 use super::content::Contents;
 use super::control;
@@ -30,10 +23,7 @@ use super::sessions::Sessions;
 use super::shared::Room;
 use super::tenant::Tenant;
 use super::tensors::Tensors;
-use crate::{counts, debug, error, warn};
-
-/// How long a client may take to say HELLO.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{counts, debug, error};
 /// How long a client may stop in the middle of a frame.
 pub(super) const STALL: Duration = Duration::from_secs(20);
 /// The slowest that a client may take a reply, bytes a second, beside [`STALL`].
@@ -60,11 +50,11 @@ pub struct Connection {
     pub(super) stream: Arc<Stream>,
     pub(super) reader: Mutex<FrameReader>,
     /// The reader's own: whoever reads holds the lock while it waits.
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     pub(super) writer: FrameWriter,
-    limits: Limits,
+    pub(super) limits: Limits,
     /// Largest frame that the client takes.
-    client_takes: u64,
+    pub(super) client_takes: u64,
     /// Sessions that the client has opened.
     pub(super) sessions: Sessions,
     /// Resources that the client has sent.
@@ -126,102 +116,6 @@ enum NoFrame {
 }
 
 impl Connection {
-    /// Opens a connection: HELLO and WELCOME.
-    ///
-    /// # Errors
-    /// Why the client is not served, for the log; it has been told.
-    pub fn open(
-        descriptor: OwnedFd,
-        number: u64,
-        tenant: &Arc<Tenant>,
-        service: &Arc<Service>,
-    ) -> Result<Self, String> {
-        let settings = &service.settings;
-        let terms = tenant.terms().clone();
-        let stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
-        if stream.family() == Family::Tcp {
-            watch_for_silence(&stream);
-        }
-        let opening = handshake::receive_hello(&stream, HELLO_TIMEOUT).map_err(refusal)?;
-        let hello = opening.hello().map_err(|e| e.to_string())?;
-        if let Err(e) = hello.version() {
-            let text = e.to_string();
-            // It hangs up anyway.
-            let _ = handshake::send_welcome(&stream, &Welcome::refusal(EREMOTEIO, &text), STALL);
-            return Err(text);
-        }
-        if let Some(name) = hello.client {
-            debug!(connection = number, "the client is {name:?}");
-        }
-        let mut limits = Limits::for_frame(terms.max_frame);
-        let share = stream.family() == Family::Unix && terms.max_shared > 0;
-        let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
-        let features = (share | FEATURE_KEPT_TENSORS) & hello.features;
-        let welcome = Welcome {
-            status: 0,
-            version: VERSION,
-            in_flight: terms.threads,
-            features,
-            default_deadline_ms: u32::try_from(terms.deadline().as_millis()).unwrap_or(u32::MAX),
-            max_frame: limits.frame,
-            connection: number,
-            text: concat!("vaccel-agent ", env!("CARGO_PKG_VERSION")),
-        };
-        let client_takes = hello.max_frame;
-        handshake::send_welcome(&stream, &welcome, STALL)
-            .and_then(|()| stream.set_read_timeout(Some(settings.park_after.min(STALL))))
-            .map_err(|e| e.to_string())?;
-        let (mut memory, mut tx, mut rx) = (None, None, None);
-        if features & FEATURE_SHARED_MEMORY != 0 {
-            let end = Instant::now() + HELLO_TIMEOUT;
-            match shm::host::accept(&stream, terms.max_shared, settings.mode, end)
-                .map_err(|e| format!("the client offered no memory: {e}"))?
-            {
-                Ok(host) => {
-                    limits.shared = true;
-                    (tx, rx) = (host.tx, host.rx);
-                    memory = Some(host.memory);
-                }
-                Err(e) => warn!(connection = number, "{e}"),
-            }
-        }
-        let stream = Arc::new(stream);
-        // Numbers of uploads begin anew in each connection; their folders must not meet.
-        let folder = settings.folder.join(format!("connection.{number}"));
-        std::fs::create_dir(&folder)
-            .map_err(|e| format!("cannot make the folder {}: {e}", folder.display()))?;
-        let mut reader = FrameReader::new(limits);
-        if let Some(rx) = rx {
-            reader.use_ring(rx);
-        }
-        let resources = Resources::new(
-            folder,
-            terms.max_resources,
-            settings.contents.as_ref().map(|all| all.desk(number)),
-            tenant,
-        );
-        Ok(Self {
-            number,
-            pool: Arc::clone(reader.pool()),
-            reader: Mutex::new(reader),
-            writer: FrameWriter::with_ring(Arc::clone(&stream), tx),
-            stream,
-            limits,
-            client_takes,
-            sessions: Sessions::new(tenant),
-            tensors: Tensors::new(resources.quota()),
-            resources,
-            memory,
-            lead: Lead::new(terms.threads.into()),
-            flights: Flights::new(limits.frame.saturating_mul(2)),
-            tenant: Arc::clone(tenant),
-            look_at: AtomicU64::new(u64::MAX),
-            service: Arc::clone(service),
-            known: AtomicBool::new(false),
-            reason: Mutex::default(),
-        })
-    }
-
     /// Reads a request and runs it.
     pub(super) fn serve_one(&self, scratch: &mut Scratch) -> Step {
         let message = match self.read(&mut scratch.buffer) {
@@ -536,26 +430,4 @@ fn is_shared(args: &vaccel_wire::Args<'_>) -> bool {
     args.reads()
         .chain(args.writes())
         .any(|arg| arg.shared.is_some())
-}
-
-/// What to say about a client that does not say HELLO.
-fn refusal(e: ReadError) -> String {
-    match e {
-        ReadError::Closed => "the client hung up before it said HELLO".to_owned(),
-        ReadError::TimedOut => format!("the client did not say HELLO within {HELLO_TIMEOUT:?}"),
-        e => e.to_string(),
-    }
-}
-
-/// Lets the kernel find out that a machine at the other end has gone without a word.
-fn watch_for_silence(stream: &Stream) {
-    let set = || {
-        sockopt::set_socket_keepalive(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, Duration::from_secs(60))?;
-        sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
-        sockopt::set_tcp_keepcnt(stream, 4)
-    };
-    if let Err(e) = set() {
-        debug!("keepalive cannot be set: {e}");
-    }
 }

@@ -8,7 +8,8 @@
 //! * [`jail`]: what the process gives up first.
 //! * [`service`]: all connections. [`crew`]: threads; [`watch`]: looks after those that
 //!   run something long, as [`pace`] expects; [`lot`]: where quiet connections wait, without a thread.
-//! * [`connection`]: one connection. [`serve`]: its life. [`lead`]: which thread reads.
+//! * [`connection`]: one connection. `opening`: how it begins. [`serve`]: its life.
+//!   `requests`: what runs for it, and for how long. [`lead`]: which thread reads.
 //! * [`compatible`]: connections of clients of the C implementation; [`served`]: either kind.
 //! * [`tenant`]: what each tenant may, and has. [`turns`]: their turns in a worker that they share.
 //!   [`clock`]: answers requests whose time is over.
@@ -28,8 +29,10 @@ pub mod generic;
 pub mod jail;
 pub mod lead;
 pub mod lot;
+mod opening;
 pub mod options;
 pub mod pace;
+mod requests;
 pub mod resources;
 pub mod serve;
 pub mod served;

@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use rustix::net::{Shutdown, shutdown};
 use vaccel_abi::error::ETIMEDOUT;
@@ -12,13 +12,12 @@ use vaccel_wire::{FrameBuffer, Header, Kind};
 
 use super::clock::Timed;
 use super::connection::{Connection, Scratch, Step};
+use super::requests::Requests;
 use super::service;
 use super::watch::Watched;
 use crate::ledger::Quota;
-use crate::{counts, debug, warn};
+use crate::{counts, debug};
 
-/// How long operations that have no time left may still run after the client has gone.
-const LINGER: Duration = Duration::from_secs(2);
 const TOO_LONG: &str = "the deadline has passed while the operation ran";
 
 impl Connection {
@@ -68,6 +67,18 @@ impl Connection {
         let _ = shutdown(self.stream.as_fd(), Shutdown::Read);
     }
 
+    /// What runs for it.
+    pub(super) fn requests(&self) -> Requests<'_> {
+        Requests {
+            number: self.number,
+            lead: &self.lead,
+            flights: &self.flights,
+            look_at: &self.look_at,
+            tenant: &self.tenant,
+            service: &self.service,
+        }
+    }
+
     /// Leaves the reading to nobody. True when the caller has left with it.
     fn can_park(&self) -> bool {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +125,7 @@ impl Connection {
     /// Nothing more is read: waits for operations that still run, and releases what
     /// the client had. Returns why it ended.
     fn finish(&self) -> String {
-        self.wait_for_operations();
+        self.requests().wait_for_end();
         // Everything has been answered; the client need not wait for what follows.
         self.stream.shutdown();
         if self.known.load(Ordering::Relaxed) {
@@ -128,27 +139,6 @@ impl Connection {
         let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         reason.clone().unwrap_or_default()
     }
-
-    /// After the client has gone: waits for operations that still run, and says so
-    /// when one does not end in its time.
-    fn wait_for_operations(&self) {
-        let soon = Instant::now() + LINGER;
-        let until = self
-            .flights
-            .latest_deadline()
-            .map_or(soon, |at| at.max(soon));
-        if self.lead.wait_for_end(Some(until)) {
-            return;
-        }
-        warn!(
-            connection = self.number,
-            "{} operations do not end after the client has gone",
-            self.flights.len()
-        );
-        self.service
-            .stuck(self.number, &self.tenant, "an operation does not end");
-        self.lead.wait_for_end(None);
-    }
 }
 
 impl Watched for Connection {
@@ -157,42 +147,14 @@ impl Watched for Connection {
     }
 
     fn takes_long(self: Arc<Self>, number: u64) {
-        self.watch_time();
-        self.lead.hand_over(number, || service::staff(&self));
-    }
-}
-
-impl Connection {
-    /// Has its requests looked at when their time is over.
-    fn watch_time(self: &Arc<Self>) {
-        let Some(next) = self.flights.next_deadline() else {
-            return;
-        };
-        self.look_again(next);
-    }
-
-    fn look_again(self: &Arc<Self>, next: Instant) {
-        let at = self.service.nanos(next);
-        // Somebody looks before that already.
-        if self.look_at.fetch_min(at, Ordering::SeqCst) <= at {
-            return;
-        }
-        let weak: Weak<Self> = Arc::downgrade(self);
-        if let Err(e) = self.service.clock.set(next, weak) {
-            self.look_at.store(u64::MAX, Ordering::SeqCst);
-            warn!(connection = self.number, "deadlines are not kept: {e}");
-        }
-    }
-
-    fn grace(&self) -> Duration {
-        Duration::from_millis(self.tenant.terms().grace_ms)
+        self.requests().take_long(number, &self, service::stint);
     }
 }
 
 impl Timed for Connection {
     fn look(self: Arc<Self>, now: Instant) -> Option<Instant> {
-        self.look_at.store(u64::MAX, Ordering::SeqCst);
-        let overdue = self.flights.overdue(now, self.grace());
+        let requests = self.requests();
+        let overdue = requests.look(now);
         let mut buffer = FrameBuffer::new();
         for about in &overdue.late {
             self.tenant.note(Quota::Deadline);
@@ -208,16 +170,9 @@ impl Timed for Connection {
                 self.stream.shutdown();
             }
         }
-        if let Some(about) = overdue.stuck.first() {
-            let operation = about.operation;
-            let text = format!("the operation {operation} does not end, long after its deadline");
-            self.service.stuck(self.number, &self.tenant, &text);
-        }
-        if let Some(next) = overdue.next {
-            self.look_at
-                .store(self.service.nanos(next), Ordering::SeqCst);
-        }
-        overdue.next
+        requests.look_again(&overdue, |about| {
+            format!("the operation {}", about.operation)
+        })
     }
 }
 

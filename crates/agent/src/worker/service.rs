@@ -217,7 +217,8 @@ impl Service {
     pub fn call(&self) -> Result<()> {
         for connection in self.lot.called().context("cannot wait for events")? {
             connection.unpark();
-            if !staff(&connection) {
+            let own = Arc::clone(&connection);
+            if !self.staff(connection.number, move || stint(&own)) {
                 // Nobody reads it any more, and nobody will.
                 connection.note("the system gives no thread".to_owned());
                 if let Some(reason) = connection.abandon() {
@@ -226,6 +227,18 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Gives a connection, which has counted it already, a thread for a stint. False when there
+    /// is none.
+    pub(super) fn staff(&self, connection: u64, stint: impl FnOnce() + Send + 'static) -> bool {
+        match self.crew.run(stint) {
+            Ok(()) => true,
+            Err(e) => {
+                warn!(connection = connection, "cannot start a thread: {e}");
+                false
+            }
+        }
     }
 
     /// Tells all clients to go elsewhere with what comes next. (Those of the C
@@ -291,20 +304,8 @@ impl Service {
 }
 
 /// A thread's time with a connection.
-fn stint(connection: &Arc<Connection>) {
+pub(super) fn stint(connection: &Arc<Connection>) {
     if let Some(reason) = connection.work() {
         connection.service.end(connection.number, reason);
-    }
-}
-
-/// Gives a connection, which has counted it already, a thread. False when there is none.
-pub fn staff(connection: &Arc<Connection>) -> bool {
-    let own = Arc::clone(connection);
-    match connection.service.crew.run(move || stint(&own)) {
-        Ok(()) => true,
-        Err(e) => {
-            warn!(connection = connection.number, "cannot start a thread: {e}");
-            false
-        }
     }
 }

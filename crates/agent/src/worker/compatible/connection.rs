@@ -2,8 +2,8 @@
 
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown};
@@ -20,6 +20,7 @@ use super::super::failure::Failure;
 use super::super::flights::{Begun, Fate, Flights};
 use super::super::generic::Call;
 use super::super::lead::Lead;
+use super::super::requests::{NEVER, Requests};
 use super::super::resources::Resources;
 use super::super::service::Service;
 use super::super::sessions::Sessions;
@@ -36,8 +37,6 @@ use crate::{error, warn};
 const STALL: Duration = Duration::from_secs(20);
 /// The slowest that a client may take an answer, bytes a second, beside [`STALL`].
 const SLOWEST: u64 = 1 << 20;
-/// How long operations that have no time left may still run after the client has gone.
-const LINGER: Duration = Duration::from_secs(2);
 /// What is read at once.
 const CHUNK: usize = 256 << 10;
 /// What a request takes in memory while it runs, in multiples of its size: as it came, and
@@ -143,7 +142,7 @@ impl Connection {
             lead: Lead::new(terms.threads.into()),
             flights: Flights::new(limits.frame.saturating_mul(2)),
             tenant: Arc::clone(tenant),
-            look_at: AtomicU64::new(u64::MAX),
+            look_at: AtomicU64::new(NEVER),
             service: Arc::clone(service),
             watch: Arc::clone(watch),
             reason: Mutex::default(),
@@ -195,10 +194,22 @@ impl Connection {
         None
     }
 
+    /// What runs for it.
+    fn requests(&self) -> Requests<'_> {
+        Requests {
+            number: self.number,
+            lead: &self.lead,
+            flights: &self.flights,
+            look_at: &self.look_at,
+            tenant: &self.tenant,
+            service: &self.service,
+        }
+    }
+
     /// Nothing more is read: waits for operations that still run, and releases what the
     /// client had. Returns why it ended.
     fn finish(&self) -> String {
-        self.wait_for_operations();
+        self.requests().wait_for_end();
         self.stream.shutdown();
         // Resources go while their sessions are there to give them back.
         self.resources.clear();
@@ -373,25 +384,6 @@ impl Connection {
         let mut first = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(reason);
     }
-
-    /// After the client has gone: waits for operations that still run, and says so
-    /// when one does not end in its time.
-    fn wait_for_operations(&self) {
-        let soon = Instant::now() + LINGER;
-        let until = self.flights.latest_deadline();
-        let until = until.map_or(soon, |at| at.max(soon));
-        if self.lead.wait_for_end(Some(until)) {
-            return;
-        }
-        warn!(
-            connection = self.number,
-            "{} operations do not end after the client has gone",
-            self.flights.len()
-        );
-        self.service
-            .stuck(self.number, &self.tenant, "an operation does not end");
-        self.lead.wait_for_end(None);
-    }
 }
 
 impl Watched for Connection {
@@ -400,47 +392,15 @@ impl Watched for Connection {
     }
 
     fn takes_long(self: Arc<Self>, number: u64) {
-        self.watch_time();
-        self.lead.hand_over(number, || {
-            let own = Arc::clone(&self);
-            match self.service.crew.run(move || own.stint()) {
-                Ok(()) => true,
-                Err(e) => {
-                    warn!(connection = self.number, "cannot start a thread: {e}");
-                    false
-                }
-            }
-        });
-    }
-}
-
-impl Connection {
-    /// Has its requests looked at when their time is over.
-    fn watch_time(self: &Arc<Self>) {
-        let Some(next) = self.flights.next_deadline() else {
-            return;
-        };
-        let at = self.service.nanos(next);
-        // Somebody looks before that already.
-        if self.look_at.fetch_min(at, Ordering::SeqCst) <= at {
-            return;
-        }
-        let weak: Weak<Self> = Arc::downgrade(self);
-        if let Err(e) = self.service.clock.set(next, weak) {
-            self.look_at.store(u64::MAX, Ordering::SeqCst);
-            warn!(connection = self.number, "deadlines are not kept: {e}");
-        }
-    }
-
-    fn grace(&self) -> Duration {
-        Duration::from_millis(self.tenant.terms().grace_ms)
+        self.requests()
+            .take_long(number, &self, |connection| connection.stint());
     }
 }
 
 impl Timed for Connection {
     fn look(self: Arc<Self>, now: Instant) -> Option<Instant> {
-        self.look_at.store(u64::MAX, Ordering::SeqCst);
-        let overdue = self.flights.overdue(now, self.grace());
+        let requests = self.requests();
+        let overdue = requests.look(now);
         for about in &overdue.late {
             self.tenant.note(Quota::Deadline);
             // Stream ids have 32 bits.
@@ -455,15 +415,7 @@ impl Timed for Connection {
                 self.stream.shutdown();
             }
         }
-        if !overdue.stuck.is_empty() {
-            let text = "an operation does not end, long after its deadline";
-            self.service.stuck(self.number, &self.tenant, text);
-        }
-        if let Some(next) = overdue.next {
-            self.look_at
-                .store(self.service.nanos(next), Ordering::SeqCst);
-        }
-        overdue.next
+        requests.look_again(&overdue, |_| "an operation".to_owned())
     }
 }
 
