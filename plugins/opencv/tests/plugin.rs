@@ -8,29 +8,14 @@ use vaccel_plugin::abi::arg::{
     ARG_UINT8_ARRAY, ArgType, vaccel_arg,
 };
 use vaccel_plugin::abi::op::OpencvFn;
-use vaccel_plugin::testing::{Loaded, TestSession};
+use vaccel_plugin::testing::{Loaded, Missing, TestSession};
 use vaccel_plugin::{Op, code};
 
 static PLUGIN: LazyLock<Loaded> = LazyLock::new(|| Loaded::built("vaccel_opencv"));
 
-/// True when there is OpenCV; else says loudly that nothing is tested.
+/// True when there is OpenCV.
 fn ready() -> bool {
-    let about = PLUGIN.describe();
-    if about["ready"] == true {
-        return true;
-    }
-    assert!(
-        about["remedy"]
-            .as_str()
-            .unwrap()
-            .contains("apt-get install")
-    );
-    eprintln!("SKIPPED: {}: {}", about["missing"], about["remedy"]);
-    assert!(
-        std::env::var_os("VACCEL_TEST_ALL").is_none(),
-        "VACCEL_TEST_ALL wants no test skipped"
-    );
-    false
+    PLUGIN.is_ready(Missing::FailsWhereAllIsTested)
 }
 
 /// One argument of a function, with its memory.

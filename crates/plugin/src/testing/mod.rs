@@ -12,6 +12,8 @@
 //! Everything here panics when something is wrong: it is for tests alone.
 #![allow(clippy::unwrap_used)]
 
+pub mod compute;
+
 use crate::op::Op;
 use crate::resource::ResourceType;
 use std::ffi::{CStr, CString, c_char};
@@ -155,6 +157,35 @@ impl Loaded {
             libc::free(text.cast());
             json
         }
+    }
+}
+
+/// What it means that what a plugin needs is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Its tests are skipped; nobody has to have it.
+    MayBe,
+    /// Its tests are skipped, but fail where `VACCEL_TEST_ALL` wants all of them run.
+    FailsWhereAllIsTested,
+}
+
+impl Loaded {
+    /// True when the plugin says that it is ready. Otherwise it has to say what to install, and
+    /// the test that asks says loudly that it is skipped.
+    #[must_use]
+    pub fn is_ready(&self, missing: Missing) -> bool {
+        let about = self.describe();
+        if about["ready"] == true {
+            return true;
+        }
+        let remedy = about["remedy"].as_str().unwrap();
+        assert!(remedy.contains("apt-get install"), "{remedy}");
+        eprintln!("SKIPPED: {}: {remedy}", about["missing"]);
+        assert!(
+            missing == Missing::MayBe || std::env::var_os("VACCEL_TEST_ALL").is_none(),
+            "VACCEL_TEST_ALL wants no test skipped"
+        );
+        false
     }
 }
 
