@@ -7,6 +7,7 @@
 //! caller and the log.
 //!
 //! - Models: [`Plugin::load_model`] and [`Model`], see [`backend`].
+//! - Operations on a device that has memory of its own: [`device`].
 //! - Errors: [`Error`], [`err!`], [`bail!`]. Logging: [`log`].
 //! - A transport, or anything that wants the raw pointers: [`raw`].
 //!
@@ -18,6 +19,7 @@ mod blob;
 mod calls;
 mod ctensor;
 mod describe;
+pub mod device;
 mod dtype;
 mod error;
 pub mod host;

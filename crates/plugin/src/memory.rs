@@ -42,6 +42,13 @@ pub fn bytes_of<T: Element>(values: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
+/// As [`bytes_of`], for writing.
+pub(crate) fn bytes_of_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
+    let len = size_of_val(values);
+    // SAFETY: as above, and every bit pattern is a value.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
+}
+
 /// Bytes as numbers. `EINVAL` when they are not aligned for the type or not a
 /// whole number of elements; `what` names them in the message.
 pub(crate) fn cast<'a, T: Element>(bytes: &'a [u8], what: &str) -> Result<&'a [T]> {

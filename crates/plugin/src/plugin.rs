@@ -252,6 +252,33 @@ pub struct Sgemm<'a> {
     pub ldc: usize,
 }
 
+impl<'a> Sgemm<'a> {
+    /// C = A B of square matrices without gaps, as [`Op::FpgaMmult`] has them.
+    ///
+    /// # Errors
+    /// `EINVAL` when they are not square, or not of one size.
+    pub fn square(a: &'a [f32], b: &'a [f32], c: &'a mut [f32]) -> Result<Self> {
+        let n = a.len().isqrt();
+        if n * n != a.len() {
+            crate::bail!(EINVAL, "a matrix of {} elements is not square", a.len());
+        }
+        crate::device::equally_long(&[a.len(), b.len(), c.len()])?;
+        Ok(Self {
+            m: n,
+            n,
+            k: n,
+            alpha: 1.0,
+            a,
+            lda: n,
+            b,
+            ldb: n,
+            beta: 0.0,
+            c,
+            ldc: n,
+        })
+    }
+}
+
 /// Operands of [`Op::TorchSgemm`].
 #[derive(Debug)]
 pub struct TorchSgemm<'a> {
@@ -280,4 +307,33 @@ pub struct Minmax<'a> {
     pub high: i32,
     /// The clipped elements, as many as in `input`.
     pub clipped: &'a mut [f64],
+}
+
+impl Minmax<'_> {
+    /// The thresholds, low and high.
+    ///
+    /// # Errors
+    /// `EINVAL` when the low one is above the high one, or when there is not a clipped element
+    /// for each.
+    pub fn thresholds(&self) -> Result<(f64, f64)> {
+        let (low, high) = (f64::from(self.low), f64::from(self.high));
+        if low > high {
+            crate::bail!(
+                EINVAL,
+                "the low threshold {low} is above the high one {high}"
+            );
+        }
+        crate::device::equally_long(&[self.input.len(), self.clipped.len()])?;
+        Ok((low, high))
+    }
+
+    /// The extremes of many, given those of parts: a low one, then a high one, and so on.
+    /// Infinities the wrong way round when there are none.
+    #[must_use]
+    pub fn extremes_of(parts: &[f64]) -> (f64, f64) {
+        let none = (f64::INFINITY, f64::NEG_INFINITY);
+        parts.chunks_exact(2).fold(none, |(low, high), pair| {
+            (low.min(pair[0]), high.max(pair[1]))
+        })
+    }
 }

@@ -3,6 +3,7 @@
 use crate::api::{self, Address, Blas, Compiler, Driver, Handle};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::{null, null_mut};
+use vaccel_plugin::device::{Memory, Spares, release_spares};
 use vaccel_plugin::{Device, Result, bail, err};
 
 const SOURCE: &CStr =
@@ -13,9 +14,8 @@ const SOURCE: &CStr =
 /// Threads of a block, and the most blocks that are started: enough for any GPU.
 const THREADS: u32 = 256;
 const BLOCKS: u32 = 1024;
-/// Buffers that are kept for the next call, and bytes of all of them.
-const BUFFERS: usize = 16;
-const BUFFER_BYTES: usize = 1 << 30;
+/// Bytes of the GPU that are kept for the next call.
+const SPARE_BYTES: usize = 1 << 30;
 
 /// A GPU. Whoever has it, has its default stream.
 pub(crate) struct Context {
@@ -24,18 +24,12 @@ pub(crate) struct Context {
     context: Handle,
     module: Option<Handle>,
     blas: Option<(Blas, Handle)>,
-    free: Vec<Buffer>,
+    spares: Spares<Address>,
 }
 
 // SAFETY: handles of CUDA may be used from any thread that makes the context its own,
 // which `enter` does; the rest is used through `&mut self` alone.
 unsafe impl Send for Context {}
-
-/// Memory of the GPU.
-pub(crate) struct Buffer {
-    pub(crate) address: Address,
-    size: usize,
-}
 
 /// The driver's version, and all devices. `ENODEV` when there are none.
 pub(crate) fn devices(driver: &Driver) -> Result<(String, Vec<Device>)> {
@@ -86,7 +80,7 @@ impl Context {
             context,
             module: None,
             blas: None,
-            free: Vec::new(),
+            spares: Spares::new(SPARE_BYTES),
         })
     }
 
@@ -190,79 +184,55 @@ impl Context {
         self.wait()
     }
 
+    /// Copies from one piece of memory to another.
+    ///
+    /// # Safety
+    /// Both have that many bytes.
+    pub(crate) unsafe fn copy(&mut self, from: Address, to: Address, size: usize) -> Result<()> {
+        // SAFETY: promised by the caller; the context is current.
+        let status = unsafe { (self.driver.copy)(to, from, size) };
+        self.driver.check("cuMemcpyDtoD", status)
+    }
+
     /// Waits for what was started.
     pub(crate) fn wait(&mut self) -> Result<()> {
         // SAFETY: the context is current.
         let status = unsafe { (self.driver.synchronize)() };
         self.driver.check("cuCtxSynchronize", status)
     }
+}
 
-    /// Memory for at least so many bytes: some that is free, or new.
-    pub(crate) fn take(&mut self, size: usize) -> Result<Buffer> {
-        let size = size.max(1);
-        // Not one that is much too large: the next call may need it.
-        let fits = |b: &Buffer| b.size >= size && b.size / 4 <= size;
-        if let Some(at) = self.free.iter().position(fits) {
-            return Ok(self.free.swap_remove(at));
-        }
-        let size = size.checked_next_power_of_two().unwrap_or(size);
-        match self.allocate(size) {
-            Err(_) if !self.free.is_empty() => {
-                // What is kept may be what is missing.
-                self.drop_free(0, 0);
-                self.allocate(size)
-            }
-            other => other,
-        }
+impl Memory for Context {
+    type Handle = Address;
+
+    fn spares(&mut self) -> &mut Spares<Address> {
+        &mut self.spares
     }
 
-    fn allocate(&self, size: usize) -> Result<Buffer> {
+    fn allocate(&mut self, size: usize) -> Result<Address> {
         let mut address = 0;
         // SAFETY: a place for an address; the context is current.
         let status = unsafe { (self.driver.allocate)(&raw mut address, size) };
         self.driver
             .check(&format!("{size} bytes of memory on the GPU"), status)?;
-        Ok(Buffer { address, size })
+        Ok(address)
     }
 
-    /// Keeps a buffer for the next call.
-    pub(crate) fn put(&mut self, buffer: Buffer) {
-        self.free.push(buffer);
-        self.drop_free(BUFFERS, BUFFER_BYTES);
+    unsafe fn release(&mut self, address: Address) {
+        // SAFETY: promised by the caller; every launch was waited for.
+        unsafe { (self.driver.free)(address) };
     }
 
-    fn drop_free(&mut self, count: usize, bytes: usize) {
-        while self.free.len() > count || self.free.iter().map(|b| b.size).sum::<usize>() > bytes {
-            let buffer = self.free.remove(0);
-            // SAFETY: nothing uses it: every launch was waited for.
-            unsafe { (self.driver.free)(buffer.address) };
-        }
-    }
-
-    /// Copies to the GPU.
-    pub(crate) fn write<T: Copy>(&mut self, buffer: &Buffer, from: &[T]) -> Result<()> {
-        let size = size_of_val(from);
-        assert!(size <= buffer.size, "the buffer is too small");
-        // SAFETY: both have that many bytes.
-        let status = unsafe { (self.driver.write)(buffer.address, from.as_ptr().cast(), size) };
+    unsafe fn write(&mut self, to: Address, bytes: &[u8]) -> Result<()> {
+        // SAFETY: both have that many bytes, as the caller promises.
+        let status = unsafe { (self.driver.write)(to, bytes.as_ptr().cast(), bytes.len()) };
         self.driver.check("cuMemcpyHtoD", status)
     }
 
-    /// Copies from the GPU. `T` is plain numbers.
-    pub(crate) fn read<T: Copy>(&mut self, buffer: &Buffer, to: &mut [T]) -> Result<()> {
-        let size = size_of_val(to);
-        assert!(size <= buffer.size, "the buffer is too small");
-        // SAFETY: both have that many bytes; every caller reads numbers.
-        let status = unsafe { (self.driver.read)(to.as_mut_ptr().cast(), buffer.address, size) };
+    unsafe fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<()> {
+        // SAFETY: both have that many bytes, as the caller promises.
+        let status = unsafe { (self.driver.read)(bytes.as_mut_ptr().cast(), from, bytes.len()) };
         self.driver.check("cuMemcpyDtoH", status)
-    }
-
-    /// Copies from one buffer to another.
-    pub(crate) fn copy(&mut self, from: &Buffer, to: &Buffer, size: usize) -> Result<()> {
-        assert!(size <= from.size.min(to.size), "a buffer is too small");
-        // SAFETY: both have that many bytes.
-        let status = unsafe { (self.driver.copy)(to.address, from.address, size) };
-        self.driver.check("cuMemcpyDtoD", status)
     }
 }
 
@@ -271,7 +241,7 @@ impl Drop for Context {
         if self.enter().is_err() {
             return;
         }
-        self.drop_free(0, 0);
+        release_spares(self);
         // SAFETY: made by this context, used by nothing any more.
         unsafe {
             if let Some((blas, handle)) = &self.blas {

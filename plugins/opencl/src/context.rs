@@ -4,13 +4,13 @@ use crate::api::{self, Api, Handle, check};
 use crate::device::{self, Found};
 use std::ffi::{CStr, CString, c_int};
 use std::ptr::{null, null_mut};
+use vaccel_plugin::device::{Memory, Spares, release_spares};
 use vaccel_plugin::{Result, bail, err};
 
 /// Programs that are kept compiled; the one that was unused for longest goes first.
 const PROGRAMS: usize = 32;
-/// Buffers that are kept for the next call, and bytes of all of them.
-const BUFFERS: usize = 16;
-const BUFFER_BYTES: usize = 256 << 20;
+/// Bytes of the device that are kept for the next call.
+const SPARE_BYTES: usize = 256 << 20;
 /// Parameters that a kernel may have: more than any device allows.
 const PARAMETERS: u32 = 1024;
 
@@ -22,7 +22,7 @@ pub(crate) struct Context {
     queue: Handle,
     /// The most recently used last.
     programs: Vec<Program>,
-    free: Vec<Buffer>,
+    spares: Spares<Handle>,
 }
 
 // SAFETY: handles of OpenCL may be used from any thread; the buffers and kernels of this
@@ -35,18 +35,6 @@ struct Program {
     options: CString,
     program: Handle,
     kernels: Vec<(CString, Handle)>,
-}
-
-/// Memory of the device.
-pub(crate) struct Buffer {
-    memory: Handle,
-    size: usize,
-}
-
-impl Buffer {
-    pub(crate) fn handle(&self) -> Handle {
-        self.memory
-    }
 }
 
 /// How a kernel takes a parameter.
@@ -96,7 +84,7 @@ impl Context {
             context,
             queue,
             programs: Vec::new(),
-            free: Vec::new(),
+            spares: Spares::new(SPARE_BYTES),
         })
     }
 
@@ -116,7 +104,7 @@ impl Context {
         let kernel = self.kernel_of(&mut program, name);
         if self.programs.len() == PROGRAMS {
             let oldest = self.programs.remove(0);
-            self.release(oldest);
+            self.forget(oldest);
         }
         self.programs.push(program);
         kernel
@@ -217,7 +205,7 @@ impl Context {
         })
     }
 
-    fn release(&self, program: Program) {
+    fn forget(&self, program: Program) {
         // SAFETY: made by this context; every launch was waited for.
         unsafe {
             for (_, kernel) in program.kernels {
@@ -291,108 +279,6 @@ impl Context {
         })
     }
 
-    /// Memory for at least so many bytes: some that is free, or new. Give it back with
-    /// [`put`](Self::put).
-    pub(crate) fn take(&mut self, size: usize) -> Result<Buffer> {
-        let size = size.max(1);
-        // Not one that is much too large: the next call may need it.
-        let fits = |b: &Buffer| b.size >= size && b.size / 4 <= size;
-        if let Some(at) = self.free.iter().position(fits) {
-            return Ok(self.free.swap_remove(at));
-        }
-        let size = size.checked_next_power_of_two().unwrap_or(size);
-        match self.allocate(size) {
-            Ok(buffer) => Ok(buffer),
-            // What is kept may be what is missing.
-            Err(_) if !self.free.is_empty() => {
-                self.drop_free(0, 0);
-                self.allocate(size)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn allocate(&self, size: usize) -> Result<Buffer> {
-        let mut status = 0;
-        // SAFETY: a live context; no memory of the host.
-        let memory = unsafe {
-            (self.api.create_buffer)(
-                self.context,
-                api::MEM_READ_WRITE,
-                size,
-                null_mut(),
-                &raw mut status,
-            )
-        };
-        let what = || format!("no {size} bytes of memory on {}", self.device.name);
-        if status != 0 {
-            return Err(api::failed(&what(), status));
-        }
-        Ok(Buffer { memory, size })
-    }
-
-    /// Keeps a buffer for the next call.
-    pub(crate) fn put(&mut self, buffer: Buffer) {
-        self.free.push(buffer);
-        self.drop_free(BUFFERS, BUFFER_BYTES);
-    }
-
-    fn drop_free(&mut self, count: usize, bytes: usize) {
-        while self.free.len() > count || self.free.iter().map(|b| b.size).sum::<usize>() > bytes {
-            let buffer = self.free.remove(0);
-            // SAFETY: nothing uses it: every launch was waited for.
-            unsafe { (self.api.release_buffer)(buffer.memory) };
-        }
-    }
-
-    /// Copies to the device.
-    pub(crate) fn write<T: Copy>(&mut self, buffer: &Buffer, from: &[T]) -> Result<()> {
-        let size = size_of_val(from);
-        if size == 0 {
-            return Ok(());
-        }
-        assert!(size <= buffer.size, "the buffer is too small");
-        // SAFETY: both have that many bytes; the call waits until they are copied.
-        let status = unsafe {
-            (self.api.write)(
-                self.queue,
-                buffer.memory,
-                api::TRUE,
-                0,
-                size,
-                from.as_ptr().cast(),
-                0,
-                null(),
-                null_mut(),
-            )
-        };
-        check("clEnqueueWriteBuffer", status)
-    }
-
-    /// Copies from the device, after what was launched before. `T` is plain numbers.
-    pub(crate) fn read<T: Copy>(&mut self, buffer: &Buffer, to: &mut [T]) -> Result<()> {
-        let size = size_of_val(to);
-        if size == 0 {
-            return Ok(());
-        }
-        assert!(size <= buffer.size, "the buffer is too small");
-        // SAFETY: as in `write`; every caller reads numbers, whose bits may be any.
-        let status = unsafe {
-            (self.api.read)(
-                self.queue,
-                buffer.memory,
-                api::TRUE,
-                0,
-                size,
-                to.as_mut_ptr().cast(),
-                0,
-                null(),
-                null_mut(),
-            )
-        };
-        check("clEnqueueReadBuffer", status)
-    }
-
     /// Starts a kernel and waits for it. `local` is empty where the driver may choose.
     pub(crate) fn launch(
         &mut self,
@@ -438,11 +324,79 @@ impl Context {
     }
 }
 
+impl Memory for Context {
+    type Handle = Handle;
+
+    fn spares(&mut self) -> &mut Spares<Handle> {
+        &mut self.spares
+    }
+
+    fn allocate(&mut self, size: usize) -> Result<Handle> {
+        let mut status = 0;
+        // SAFETY: a live context; no memory of the host.
+        let memory = unsafe {
+            (self.api.create_buffer)(
+                self.context,
+                api::MEM_READ_WRITE,
+                size,
+                null_mut(),
+                &raw mut status,
+            )
+        };
+        let what = || format!("no {size} bytes of memory on {}", self.device.name);
+        if status != 0 {
+            return Err(api::failed(&what(), status));
+        }
+        Ok(memory)
+    }
+
+    unsafe fn release(&mut self, handle: Handle) {
+        // SAFETY: promised by the caller; every launch was waited for.
+        unsafe { (self.api.release_buffer)(handle) };
+    }
+
+    unsafe fn write(&mut self, to: Handle, bytes: &[u8]) -> Result<()> {
+        // SAFETY: both have that many bytes, as the caller promises; the call waits until they are copied.
+        let status = unsafe {
+            (self.api.write)(
+                self.queue,
+                to,
+                api::TRUE,
+                0,
+                bytes.len(),
+                bytes.as_ptr().cast(),
+                0,
+                null(),
+                null_mut(),
+            )
+        };
+        check("clEnqueueWriteBuffer", status)
+    }
+
+    unsafe fn read(&mut self, from: Handle, bytes: &mut [u8]) -> Result<()> {
+        // SAFETY: as in `write`; the queue works in order, after what was launched before.
+        let status = unsafe {
+            (self.api.read)(
+                self.queue,
+                from,
+                api::TRUE,
+                0,
+                bytes.len(),
+                bytes.as_mut_ptr().cast(),
+                0,
+                null(),
+                null_mut(),
+            )
+        };
+        check("clEnqueueReadBuffer", status)
+    }
+}
+
 impl Drop for Context {
     fn drop(&mut self) {
-        self.drop_free(0, 0);
+        release_spares(self);
         for program in std::mem::take(&mut self.programs) {
-            self.release(program);
+            self.forget(program);
         }
         // SAFETY: made in `new`; all that was made with them is released.
         unsafe {

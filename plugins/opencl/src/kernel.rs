@@ -1,7 +1,8 @@
 //! Kernels of the caller's own: a program as a resource, called like a function.
 
-use crate::context::{Buffer, Context, Parameter, Setting};
+use crate::context::{Context, Parameter, Setting};
 use std::ffi::CStr;
+use vaccel_plugin::device::Pieces;
 use vaccel_plugin::{Args, ArgsMut, Result, bail, err};
 
 /// The compiler must keep what the parameters are: they are checked before each call.
@@ -38,56 +39,41 @@ pub(crate) fn call(
             write.len()
         );
     }
-    // Given back below, also when something fails.
-    let mut buffers = Vec::new();
-    let mut run = |context: &mut Context, buffers: &mut Vec<Buffer>| -> Result<()> {
-        let mut settings = Vec::with_capacity(parameters.len());
-        for (i, parameter) in parameters.iter().enumerate() {
-            if i >= inputs {
-                let bytes = write.bytes_mut(i - inputs)?;
-                if *parameter != Parameter::Memory {
-                    bail!(
-                        EINVAL,
-                        "parameter {i} of the kernel is no memory that it could write to"
-                    );
-                }
-                settings.push(Setting::Memory(upload(context, buffers, bytes)?));
-                continue;
+    let mut pieces = Pieces::new(context);
+    // What is read back when the kernel has run.
+    let mut outputs = Vec::with_capacity(write.len());
+    let mut settings = Vec::with_capacity(parameters.len());
+    for (i, parameter) in parameters.iter().enumerate() {
+        if i >= inputs {
+            let bytes = write.bytes_mut(i - inputs)?;
+            if *parameter != Parameter::Memory {
+                bail!(
+                    EINVAL,
+                    "parameter {i} of the kernel is no memory that it could write to"
+                );
             }
-            settings.push(match parameter {
-                Parameter::Memory => Setting::Memory(upload(context, buffers, read.bytes(i + 1)?)?),
-                Parameter::Local => {
-                    let size = usize::try_from(read.scalar::<u64>(i + 1)?);
-                    Setting::Local(size.map_err(|_| err!(ERANGE, "local memory of parameter {i}"))?)
-                }
-                Parameter::Value => Setting::Value(read.bytes(i + 1)?),
-            });
+            let at = pieces.with(&*bytes)?;
+            outputs.push(at);
+            settings.push(Setting::Memory(pieces.handle(at)));
+            continue;
         }
-        context.launch(kernel, &settings, &global, &local)?;
-        // The last buffers are those that are written.
-        let first = buffers.len() - write.len();
-        for i in 0..write.len() {
-            context.read(&buffers[first + i], write.bytes_mut(i)?)?;
-        }
-        Ok(())
-    };
-    let done = run(context, &mut buffers);
-    for buffer in buffers {
-        context.put(buffer);
+        settings.push(match parameter {
+            Parameter::Memory => {
+                let at = pieces.with(read.bytes(i + 1)?)?;
+                Setting::Memory(pieces.handle(at))
+            }
+            Parameter::Local => {
+                let size = usize::try_from(read.scalar::<u64>(i + 1)?);
+                Setting::Local(size.map_err(|_| err!(ERANGE, "local memory of parameter {i}"))?)
+            }
+            Parameter::Value => Setting::Value(read.bytes(i + 1)?),
+        });
     }
-    done
-}
-
-fn upload(
-    context: &mut Context,
-    buffers: &mut Vec<Buffer>,
-    bytes: &[u8],
-) -> Result<crate::api::Handle> {
-    let buffer = context.take(bytes.len())?;
-    let handle = buffer.handle();
-    let written = context.write(&buffer, bytes);
-    buffers.push(buffer);
-    written.map(|()| handle)
+    pieces.device().launch(kernel, &settings, &global, &local)?;
+    for (i, at) in outputs.into_iter().enumerate() {
+        pieces.read(at, write.bytes_mut(i)?)?;
+    }
+    Ok(())
 }
 
 /// Work items of each dimension, and those of a work group where they are given.

@@ -166,7 +166,7 @@ impl Plugin for OpenCl {
     }
 
     fn fpga_mmult(&self, _: &Session<'_>, a: &[f32], b: &[f32], c: &mut [f32]) -> Result<()> {
-        self.with(|context| operations::mmult(context, a, b, c))
+        self.with(|context| operations::sgemm(context, Sgemm::square(a, b, c)?))
     }
 
     fn fpga_parallel(
