@@ -100,7 +100,8 @@ fn opencv_shim(folder: &Path) -> Result<()> {
     if !include.join("opencv2/objdetect.hpp").exists() || !exists("c++") {
         return Ok(());
     }
-    let source = root().join("plugins/opencv/shim/opencv.cpp");
+    let shims = root().join("plugins/opencv/shim");
+    let source = shims.join("opencv.cpp");
     let shim = folder.join("libvaccel-opencv-shim.so");
     let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified());
     if let (Ok(built), Ok(written)) = (changed(&shim), changed(&source))
@@ -109,13 +110,12 @@ fn opencv_shim(folder: &Path) -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
+    let flags = fs::read_to_string(shims.join("flags"))?;
+    let libraries = fs::read_to_string(shims.join("libraries"))?;
     let mut compiler = command("c++");
-    compiler.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-I"]);
+    compiler.args(flags.split_whitespace()).arg("-I");
     compiler.arg(include).arg(&source).arg("-o").arg(&shim);
-    for library in ["objdetect", "video", "imgcodecs", "imgproc", "core"] {
-        compiler.arg(format!("-lopencv_{library}"));
-    }
-    run(&mut compiler)
+    run(compiler.args(libraries.split_whitespace()))
 }
 
 /// Installs `stem.so.<version>` with the two links that linkers and loaders look for.

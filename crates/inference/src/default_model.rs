@@ -169,7 +169,7 @@ fn folders() -> Vec<PathBuf> {
             .filter(|p| !p.as_os_str().is_empty())
             .collect();
     }
-    crate::runtime::own_file()
+    vaccel_plugin::host::own_file()
         .and_then(|library| installed_beside(&library))
         .into_iter()
         .collect()

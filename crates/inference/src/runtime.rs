@@ -10,13 +10,12 @@
 //! A runtime is never unloaded: most of them leave threads behind.
 
 use std::env;
-use std::ffi::{CStr, OsStr, c_void};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use vaccel_plugin::host::own_file;
 use vaccel_plugin::{Description, Result, Variable, bail, err, log};
 
 /// Where runtimes of several backends are, in a folder each.
@@ -282,21 +281,6 @@ pub unsafe fn symbol<F: Copy>(library: &Library, name: &str) -> Result<F> {
     }
 }
 
-/// Path of the file that this code was loaded from: the plugin's.
-pub(crate) fn own_file() -> Option<PathBuf> {
-    // SAFETY: all zero is a valid Dl_info: null pointers.
-    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    let here = own_file as fn() -> Option<PathBuf> as *const c_void;
-    // SAFETY: dladdr takes any address and fills the structure on success.
-    let found = unsafe { libc::dladdr(here, &raw mut info) };
-    if found == 0 || info.dli_fname.is_null() {
-        return None;
-    }
-    // SAFETY: the loader's own string, which stays while the library does.
-    let name = unsafe { CStr::from_ptr(info.dli_fname) };
-    Some(PathBuf::from(OsStr::from_bytes(name.to_bytes())))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -313,11 +297,6 @@ mod tests {
         files: &["libvaccel-nothing-there.so"],
         remedy: "run `cargo xtask runtimes nothing`",
     };
-
-    #[test]
-    fn the_library_knows_its_own_file() {
-        assert!(own_file().unwrap().is_file());
-    }
 
     #[test]
     fn a_missing_runtime_is_enotsup_with_the_remedy_and_is_looked_for_again() {

@@ -8,7 +8,9 @@
 //! linked into the library itself is told where they are ([`provide`]).
 
 use crate::error::Result;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use vaccel_abi::CResult;
@@ -111,6 +113,23 @@ pub fn symbol(name: &CStr) -> *mut libc::c_void {
         unsafe { libc::dlclose(library) };
     }
     address
+}
+
+/// The file that this code was loaded from: the plugin's own, as the loader names it. `None`
+/// when the loader does not say.
+#[must_use]
+pub fn own_file() -> Option<PathBuf> {
+    // SAFETY: all zero is a valid Dl_info: null pointers.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let here = own_file as fn() -> Option<PathBuf> as *const libc::c_void;
+    // SAFETY: dladdr takes any address and fills the structure on success.
+    let found = unsafe { libc::dladdr(here, &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's own string, which stays while the library does.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    Some(PathBuf::from(OsStr::from_bytes(name.to_bytes())))
 }
 
 fn find(library: *mut libc::c_void, name: &CStr) -> *mut libc::c_void {
@@ -218,4 +237,17 @@ pub unsafe fn resources_by_type(
     // SAFETY: the array is malloc'ed and now ours.
     unsafe { libc::free(list.cast()) };
     Ok(resources)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plugin_knows_its_own_file() {
+        let own = own_file().unwrap().canonicalize().unwrap();
+        let exe = std::env::current_exe().unwrap().canonicalize().unwrap();
+        assert_eq!(own, exe);
+    }
 }

@@ -1,9 +1,8 @@
 // The few functions of OpenCV that the plugin calls, with a C interface: OpenCV has none
 // since version 4. Built where OpenCV is installed, by the plugin or by hand:
 //
-//   c++ -std=c++17 -O2 -fPIC -shared -I/usr/include/opencv4 opencv.cpp
-//       -o libvaccel-opencv-shim.so -lopencv_objdetect -lopencv_video
-//       -lopencv_imgcodecs -lopencv_imgproc -lopencv_core
+//   c++ $(cat flags) -I/usr/include/opencv4 opencv.cpp
+//       -o libvaccel-opencv-shim.so $(cat libraries)
 //
 // No exception leaves it. Every function returns 0, or 1 for what is wrong with the
 // arguments, 2 for lack of memory, 3 for anything else, with a text.

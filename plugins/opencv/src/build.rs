@@ -15,14 +15,10 @@ pub(crate) const REMEDY: &str = "install OpenCV and a compiler with `apt-get ins
 /// Where the headers are.
 const INCLUDE: &[&str] = &["/usr/include/opencv4", "/usr/local/include/opencv4"];
 
-/// OpenCV's libraries that the shim needs.
-const LIBRARIES: &[&str] = &[
-    "-lopencv_objdetect",
-    "-lopencv_video",
-    "-lopencv_imgcodecs",
-    "-lopencv_imgproc",
-    "-lopencv_core",
-];
+/// How it is compiled, and OpenCV's libraries that it needs: for installations as well, which
+/// bring it built.
+const FLAGS: &str = include_str!("../shim/flags");
+const LIBRARIES: &str = include_str!("../shim/libraries");
 
 /// Path of the shim in the user's cache, built when it is not there.
 ///
@@ -128,19 +124,13 @@ fn build(path: &Path, include: &Path) -> Result<()> {
     std::fs::write(&source, SOURCE)?;
     let compiler = compiler();
     let run = Command::new(&compiler)
-        .args([
-            "-std=c++17",
-            "-O2",
-            "-fPIC",
-            "-shared",
-            "-fvisibility=default",
-        ])
+        .args(FLAGS.split_whitespace())
         .arg("-I")
         .arg(include)
         .arg(&source)
         .arg("-o")
         .arg(&object)
-        .args(LIBRARIES)
+        .args(LIBRARIES.split_whitespace())
         .stdin(Stdio::null())
         .output();
     let _ = std::fs::remove_file(&source);

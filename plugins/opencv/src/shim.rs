@@ -2,9 +2,10 @@
 
 use crate::build;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::mem::ManuallyDrop;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use vaccel_plugin::host::own_file;
 use vaccel_plugin::{Error, Result, bail, cause, code, err};
 
 /// `shim_picture`: see shim/opencv.cpp.
@@ -35,26 +36,6 @@ struct RawResult {
 
 /// Name of a shim that a distribution brings.
 static INSTALLED: &str = "libvaccel-opencv-shim.so";
-
-/// Where this library was loaded from; `None` when the loader does not say.
-fn folder_of_this_plugin() -> Option<PathBuf> {
-    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    let here = (&raw const INSTALLED).cast::<c_void>();
-    // SAFETY: dladdr takes any address, and fills the structure when it succeeds; the name
-    // lives as long as the library.
-    let name = unsafe {
-        if libc::dladdr(here, info.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let name = info.assume_init().dli_fname;
-        if name.is_null() {
-            return None;
-        }
-        CStr::from_ptr(name)
-    };
-    let path = std::fs::canonicalize(name.to_str().ok()?).ok()?;
-    path.parent().map(Path::to_owned)
-}
 
 type Call = unsafe extern "C" fn(
     *const c_char,
@@ -176,7 +157,8 @@ impl Shim {
 
     /// The one in the folder `vaccel` beside this plugin, or where libraries are.
     fn installed() -> Result<Self> {
-        let own = folder_of_this_plugin().map(|folder| folder.join("vaccel").join(INSTALLED));
+        let own = own_file().and_then(|file| file.canonicalize().ok());
+        let own = own.map(|file| file.with_file_name("vaccel").join(INSTALLED));
         match own.as_deref().and_then(Path::to_str) {
             Some(own) if Path::new(own).exists() => Self::of(own),
             _ => Self::of(INSTALLED),
