@@ -63,7 +63,8 @@ const FORMS: &[Form] = &[
         format: "tflite",
         shown: "TFLite int8",
         place: "tflite-int8/model.tflite",
-        tolerance: 1.5,
+        // TensorFlow's own interpreter is off by 0.271: models/train/formats.py.
+        tolerance: 0.3,
     },
 ];
 

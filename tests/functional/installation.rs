@@ -63,6 +63,7 @@ fn plugins_export_their_entry_and_nothing_else() {
         "mbench",
         "onnx",
         "onnxruntime",
+        "tflite",
         "blas",
         "opencl",
         "opencv",

@@ -26,6 +26,7 @@ const PLUGINS: &[&str] = &[
     "cuda",
     "rpc",
     "onnxruntime",
+    "tflite",
 ];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");

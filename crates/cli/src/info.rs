@@ -18,6 +18,7 @@ const KNOWN: &[&str] = &[
     "mbench",
     "rpc",
     "onnxruntime",
+    "tflite",
 ];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {
