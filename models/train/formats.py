@@ -1,7 +1,7 @@
 """Writes the small digits in other formats than ONNX, from the weights of its ONNX file.
 
-    pip install onnx==1.17.0 tensorflow-cpu==2.21.0     (for tflite, tflite-int8)
-    python models/train/formats.py
+    pip install onnx==1.17.0 tensorflow-cpu==2.21.0 torch==2.7.1
+    python models/train/formats.py [tensorflow] [torch]
 
 Every format is compared with NumPy's own computation before it is kept.
 """
@@ -31,11 +31,11 @@ def weights():
     return layers
 
 
-def keras(layers):
-    """The same net with a picture of [1, 1, 8, 8] in front, as the ONNX file takes it."""
+def keras(layers, batch):
+    """The same net with pictures of [batch, 1, 8, 8] in front, as the ONNX file takes them."""
     import tensorflow as tf
 
-    x = given = tf.keras.Input(batch_shape=(1, 1, 8, 8), name="input")
+    x = given = tf.keras.Input(batch_shape=(batch, 1, 8, 8), name="input")
     x = tf.keras.layers.Permute((2, 3, 1))(x)
     for at, (kernel, bias) in enumerate(layers[:3]):
         layer = tf.keras.layers.Conv2D(kernel.shape[0], kernel.shape[2], padding="same", activation="relu")
@@ -67,8 +67,9 @@ def check(name, run, tolerance):
 
 
 def describe(folder, file):
-    """The description of the ONNX file, for another file and the name of its input."""
-    text = (MODEL / "model.toml").read_text().replace('file = "model.onnx"', f'file = "{file}"')
+    """The description of the ONNX file for another one, without names of tensors; no file is the folder itself."""
+    line = f'file = "{file}"\n' if file else ""
+    text = (MODEL / "model.toml").read_text().replace('file = "model.onnx"\n', line)
     lines = [line for line in text.splitlines() if line not in ('name = "input"', 'name = "logits"')]
     (folder / "model.toml").write_text("\n".join(lines) + "\n")
 
@@ -103,12 +104,66 @@ def tflite(model, quantised):
     describe(folder, "model.tflite")
 
 
-def main():
-    model = keras(weights())
-    check("keras", lambda x: model(x).numpy(), EXACT)
-    tflite(model, quantised=False)
-    tflite(model, quantised=True)
+def graphs(model):
+    """Writes and checks a SavedModel and a frozen graph, both with an open batch."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    signature = [tf.TensorSpec([None, 1, 8, 8], tf.float32, name="input")]
+
+    @tf.function(input_signature=signature)
+    def serve(input):
+        return {"logits": model(input)}
+
+    folder = MODEL / "savedmodel"
+    module = tf.Module()
+    module.model, module.serve = model, serve
+    tf.saved_model.save(module, str(folder), signatures=serve)
+    (folder / "fingerprint.pb").unlink(missing_ok=True)
+    read = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    check("savedmodel", lambda x: read(tf.constant(x))["logits"].numpy(), EXACT)
+
+    frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
+    folder = MODEL / "graphdef"
+    folder.mkdir(exist_ok=True)
+    check("graphdef", lambda x: frozen(tf.constant(x))[0].numpy(), EXACT)
+    (folder / "model.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString(deterministic=True))
+    describe(folder, "model.pb")
+    # A SavedModel is its folder.
+    describe(MODEL / "savedmodel", None)
+
+
+def torchscript(layers):
+    """Writes and checks a TorchScript file."""
+    import torch
+
+    modules = []
+    for at, (kernel, bias) in enumerate(layers[:3]):
+        modules += [torch.nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], padding="same"), torch.nn.ReLU()]
+        modules[-2].weight.data, modules[-2].bias.data = map(torch.tensor, (kernel, bias))
+        if at == 1:
+            modules.append(torch.nn.MaxPool2d(2))
+    modules += [torch.nn.Flatten(), torch.nn.Linear(layers[3][0].shape[1], 10)]
+    modules[-1].weight.data, modules[-1].bias.data = map(torch.tensor, layers[3])
+    script = torch.jit.script(torch.nn.Sequential(*modules).eval())
+    check("torchscript", lambda x: script(torch.tensor(x)).detach().numpy(), EXACT)
+    folder = MODEL / "torchscript"
+    folder.mkdir(exist_ok=True)
+    script.save(str(folder / "model.pt"))
+    describe(folder, "model.pt")
+
+
+def main(wanted):
+    layers = weights()
+    if "tensorflow" in wanted:
+        model = keras(layers, batch=1)
+        check("keras", lambda x: model(x).numpy(), EXACT)
+        tflite(model, quantised=False)
+        tflite(model, quantised=True)
+        graphs(keras(layers, batch=None))
+    if "torch" in wanted:
+        torchscript(layers)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:] or ["tensorflow", "torch"])
