@@ -94,6 +94,21 @@ FUNCTION(leak)
 	return 0;
 }
 
+// Computes for about as many microseconds of a quiet processor as read[0] says, an u32, by a
+// number of steps that does not depend on the clock.
+FUNCTION(compute)
+{
+	uint32_t time = 0;
+	unused(write, nr_write);
+	if (nr_read < 1 || read[0].size < sizeof(time))
+		return 22;
+	memcpy(&time, read[0].buf, sizeof(time));
+	volatile uint64_t x = 1;
+	for (uint64_t i = 0; i < (uint64_t)time * 500; i++)
+		x = x * 6364136223846793005u + 1442695040888963407u;
+	return 0;
+}
+
 FUNCTION(throw_it)
 {
 	unused(read, nr_read, write, nr_write);

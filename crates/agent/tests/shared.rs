@@ -304,7 +304,7 @@ fn a_killed_worker_ends_a_call_that_waits_at_the_ring_at_once() {
         kill(agent.worker_of(&client), libc::SIGKILL);
         let (result, ended) = call.join().unwrap();
         assert!(matches!(result, Err(CallError::Lost(..))), "{result:?}");
-        assert!(ended - killed < Duration::from_secs(5));
+        assert!(ended - killed < Duration::from_secs(10));
     });
 }
 

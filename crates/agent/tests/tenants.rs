@@ -1,5 +1,5 @@
-//! Tenants beside each other: whose process serves them, what a crash costs, what a flood
-//! costs; with real processes. Figures are printed.
+//! Tenants beside each other: whose process serves them, what a crash ends, what is left of a
+//! connection; with real processes. What it costs in time is measured by `cargo xtask bench isolation`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -9,8 +9,8 @@ mod governed;
 use common::{Client, EXEC, Hold, helper, is_alive, kill, wait_until};
 use governed::Governed;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use vaccel_abi::blob::BLOB_FILE;
 use vaccel_abi::error::{ENOENT, EREMOTEIO, ESESS};
 use vaccel_abi::resource::PATH_LOCAL_FILE;
@@ -111,7 +111,7 @@ fn files(folder: &Path) -> usize {
 }
 
 #[test]
-fn what_a_connection_had_is_free_within_a_second_of_its_end_in_a_worker_that_lives() {
+fn what_a_connection_had_is_free_after_its_end_in_a_worker_that_lives() {
     let governed = Governed::start(&policy(
         "tenant",
         "quota = { sessions = 40, resources = 40, model_bytes = \"8M\" }",
@@ -121,7 +121,6 @@ fn what_a_connection_had_is_free_within_a_second_of_its_end_in_a_worker_that_liv
     let worker = governed.agent.worker_of(&stays);
     let run = governed.agent.dir().join("run");
     let before = files(&run);
-    let mut worst = Duration::ZERO;
     for _ in 0..10 {
         let client = governed.connect("a");
         let bytes = vec![7; 100_000];
@@ -133,7 +132,6 @@ fn what_a_connection_had_is_free_within_a_second_of_its_end_in_a_worker_that_liv
         }
         assert!(files(&run) > before);
         drop(client);
-        let start = Instant::now();
         // All of the quota is there again, and no file is.
         wait_until("everything is free", || {
             let outputs = stays.call(control::SESSION_OPEN, 0, |b| {
@@ -146,130 +144,73 @@ fn what_a_connection_had_is_free_within_a_second_of_its_end_in_a_worker_that_liv
             });
             opened.is_ok() && files(&run) <= before
         });
-        worst = worst.max(start.elapsed());
     }
-    println!("39 sessions and resources of a connection are free {worst:?} after its end at most");
-    assert!(worst < Duration::from_secs(1), "{worst:?}");
     stays.noop(session).unwrap();
     assert!(is_alive(worker));
     governed.agent.stop();
 }
 
 #[test]
-fn a_worker_that_is_killed_is_replaced_within_a_tenth_of_a_second() {
+fn a_worker_that_is_killed_is_replaced_again_and_again() {
     for worker in ["connection", "tenant", "shared"] {
         let governed = Governed::start(&policy(worker, "quota = { crashes = 100000 }"));
-        // A machine that has other things to do may need more than one try.
-        let held = (0..5).any(|_| {
-            let p99 = replaced(&governed, worker);
-            p99 < Duration::from_millis(100)
-        });
-        assert!(held, "{worker}");
+        for _ in 0..20 {
+            let client = governed.connect("a");
+            let session = client.open_session(0);
+            client.noop(session).unwrap();
+            let process = governed.agent.worker_of(&client);
+            kill(process, libc::SIGKILL);
+            // As a client does: it sees that the worker has gone, and comes again.
+            wait_until("the connection ends", || client.noop(session).is_err());
+            let again = governed.connect("a");
+            again.noop(again.open_session(0)).unwrap();
+            assert_ne!(governed.agent.worker_of(&again), process, "{worker}");
+        }
         governed.agent.stop();
     }
 }
 
-/// Kills workers, and returns the 99th percentile of the time to the next answer.
-fn replaced(governed: &Governed, worker: &str) -> Duration {
-    const ROUNDS: usize = 100;
-    let mut times = Vec::new();
-    for _ in 0..ROUNDS {
-        let client = governed.connect("a");
-        let session = client.open_session(0);
-        client.noop(session).unwrap();
-        let process = governed.agent.worker_of(&client);
-        let start = Instant::now();
-        kill(process, libc::SIGKILL);
-        // As a client does: it sees that the worker has gone, and comes again.
-        wait_until("the connection ends", || client.noop(session).is_err());
-        let again = governed.connect("a");
-        again.noop(again.open_session(0)).unwrap();
-        times.push(start.elapsed());
-    }
-    times.sort();
-    let [p50, p99] = [50, 99].map(|p| times[ROUNDS * p / 100 - 1]);
-    println!("worker = {worker}: killed to served again: median {p50:?}, p99 {p99:?}");
-    p99
-}
-
-/// The median time of an operation that computes for about 2 ms.
-fn median(client: &Client, session: i64, rounds: usize) -> Duration {
-    let mut times: Vec<Duration> = (0..rounds)
-        .map(|_| {
-            let start = Instant::now();
-            client
-                .exec(session, "compute", &["2000"], None, None)
-                .unwrap();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[rounds / 2]
-}
-
-/// What a tenant that keeps 32 operations running costs another, as a factor, in a few tries:
-/// the machine may have something else to do in one of them.
-fn cost_of_a_flood(worker: &str) -> f64 {
-    let governed = Governed::start(&policy(worker, ""));
-    let quiet = governed.connect("b");
-    let session = quiet.open_session(EXEC);
-    median(&quiet, session, 20);
-    let mut best = f64::MAX;
-    for _ in 0..5 {
-        let alone = median(&quiet, session, 100);
+#[test]
+fn a_tenant_that_floods_keeps_nobody_else_from_being_served() {
+    helper();
+    for worker in ["connection", "tenant", "shared"] {
+        let governed = Governed::start(&policy(worker, ""));
+        let quiet = governed.connect("b");
+        let session = quiet.open_session(EXEC);
         let stop = AtomicBool::new(false);
-        let beside = std::thread::scope(|scope| {
+        let flooded = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
             let clients: Vec<Client> = (0..4).map(|_| governed.connect("a")).collect();
             for client in clients {
                 let session = client.open_session(EXEC);
-                let (client, stop) = (std::sync::Arc::new(client), &stop);
+                let (client, stop, flooded) = (Arc::new(client), &stop, &flooded);
                 for _ in 0..8 {
-                    let client = std::sync::Arc::clone(&client);
+                    let client = Arc::clone(&client);
                     scope.spawn(move || {
                         while !stop.load(Ordering::Relaxed) {
-                            client
-                                .exec(session, "compute", &["2000"], None, None)
-                                .unwrap();
+                            compute(&client, session);
+                            flooded.fetch_add(1, Ordering::Relaxed);
                         }
                     });
                 }
             }
-            let beside = median(&quiet, session, 100);
+            // All 32 operations are in flight, and go on being so.
+            wait_until("the flood is there", || {
+                flooded.load(Ordering::Relaxed) > 64
+            });
+            // Each is answered; how soon is a figure of `cargo xtask bench isolation`.
+            (0..20).for_each(|_| compute(&quiet, session));
             stop.store(true, Ordering::Relaxed);
-            beside
         });
-        let factor = beside.as_secs_f64() / alone.as_secs_f64();
-        println!(
-            "worker = {worker}: {alone:?} alone, {beside:?} beside a flood of 32: {factor:.2} x"
-        );
-        best = best.min(factor);
-        if best <= 2.0 {
-            break;
-        }
-    }
-    governed.agent.stop();
-    best
-}
-
-#[test]
-fn a_tenant_that_floods_costs_another_at_most_twice_its_latency() {
-    helper();
-    for worker in ["connection", "tenant", "shared"] {
-        let factor = cost_of_a_flood(worker);
-        if worker != "shared" && !groups_are_divided() {
-            println!(
-                "worker = {worker}: not held to it: the kernel does not divide by session here"
-            );
-            continue;
-        }
-        assert!(factor <= 2.0, "{worker}: {factor:.2}");
+        governed.agent.stop();
     }
 }
 
-/// True where the kernel schedules sessions as groups.
-fn groups_are_divided() -> bool {
-    let on = std::fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled");
-    on.is_ok_and(|on| on.trim() == "1") && Path::new("/proc/self/autogroup").exists()
+/// An operation that computes for about 2 ms.
+fn compute(client: &Client, session: i64) {
+    client
+        .exec(session, "compute", &["2000"], None, None)
+        .unwrap();
 }
 
 #[test]

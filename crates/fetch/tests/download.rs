@@ -177,7 +177,7 @@ fn a_server_that_stalls_or_drips_or_breaks_off_ends_the_download() {
         };
         let error = get(limits, &format!("http://{}/{path}", server.address), &to).unwrap_err();
         assert!(
-            begin.elapsed() < Duration::from_secs(4),
+            begin.elapsed() < Duration::from_secs(10),
             "{path}: {:?}",
             begin.elapsed()
         );

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{ADD, Agent, ECHO, FAIL, GATED_ECHO, Lateness, NOOP, SOON, ZEROS, until};
+use common::{ADD, Agent, ECHO, FAIL, GATED_ECHO, NOOP, SOON, ZEROS, ended_by_its_deadline, until};
 use std::time::{Duration, Instant};
 use vaccel_transport::{CallError, Collect, Connection, Destination, Options, Outputs};
 use vaccel_wire::{Arg, FrameBuffer};
@@ -198,15 +198,13 @@ fn a_slow_reply_does_not_hold_up_others() {
 #[test]
 fn a_call_ends_at_its_deadline_and_is_cancelled() {
     let (agent, connection) = Agent::start(16, &Options::default());
-    let mut lateness = Lateness::default();
     for millis in [10, 200, 30, 60, 100] {
         let timeout = Duration::from_millis(millis);
         let start = Instant::now();
         let error = echo(&connection, GATED_ECHO, &[b"x"], Some(timeout)).unwrap_err();
-        lateness.note(timeout, start.elapsed());
+        ended_by_its_deadline(timeout, start.elapsed());
         assert_eq!(error.code(), 110, "{error}");
     }
-    lateness.check();
     // The connection's own deadline, and then a short one again.
     noop(&connection).unwrap();
     assert_eq!(

@@ -162,7 +162,7 @@ fn calls_while_no_agent_is_there_end_at_their_deadline() {
     session.noop();
     let begun = Instant::now();
     assert_ne!(session.noop(), 0);
-    assert!(begun.elapsed() < SOON / 4, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(last_error().contains("agent.sock"), "{}", last_error());
     agent.start_again(PLUGINS);
     until_it_works(&session);
@@ -193,7 +193,7 @@ fn a_stopped_agent_makes_calls_end_at_their_deadline_and_goes_on_afterwards() {
         assert_eq!(session.noop(), code::ETIMEDOUT);
         let took = begun.elapsed();
         assert!(
-            took >= Duration::from_millis(300) && took < SOON / 4,
+            took >= Duration::from_millis(300) && took < SOON,
             "{took:?}"
         );
     }

@@ -3,7 +3,7 @@
 
 mod common;
 use common::agent::Agent;
-use common::{Lateness, Rpc, SOON, last_error, until};
+use common::{Rpc, SOON, ended_by_its_deadline, last_error, until};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use vaccel_plugin::abi::op::{OP_EXEC, OP_NOOP};
@@ -91,7 +91,7 @@ fn an_agent_that_cannot_be_reached_is_named() {
     let rpc = Rpc::start(&address, &[]);
     let start = Instant::now();
     assert_eq!(rpc.open(1).err(), Some(code::EREMOTEIO));
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < SOON);
     let error = last_error();
     assert!(
         error.contains(&address) && error.contains("start vaccel-agent"),
@@ -225,7 +225,7 @@ fn the_death_of_an_agent_ends_calls_in_flight_at_once() {
             assert_eq!(code, code::EREMOTEIO);
             assert!(error.contains("lost"), "{error}");
         }
-        assert!(start.elapsed() < SOON / 4);
+        assert!(start.elapsed() < SOON);
     });
     agent.world.open_gate();
 }
@@ -237,16 +237,14 @@ fn a_call_ends_at_its_deadline() {
     let session = rpc.session();
     let exec: vaccel_plugin::abi::op::ExecFn = rpc.plugin.op(vaccel_plugin::Op::Exec);
     let none = std::ptr::null_mut();
-    let mut lateness = Lateness::default();
     for _ in 0..5 {
         let start = Instant::now();
         let (library, symbol) = (c"/lib/math.so".as_ptr(), c"gate".as_ptr());
         // SAFETY: C strings, no arguments, a live session.
         let code = unsafe { exec(session.as_ptr(), library, symbol, none, 0, none, 0) };
-        lateness.note(Duration::from_millis(200), start.elapsed());
+        ended_by_its_deadline(Duration::from_millis(200), start.elapsed());
         assert_eq!(code, code::ETIMEDOUT);
     }
-    lateness.check();
     assert!(last_error().contains("within 0.2 s"), "{}", last_error());
     // The session is as good as before.
     agent.world.open_gate();

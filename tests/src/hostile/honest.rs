@@ -39,6 +39,15 @@ impl Honest {
             session: 0,
             tenant,
         };
+        honest.session = honest.open_session()?;
+        Ok(honest)
+    }
+
+    /// Opens one more session; its number.
+    ///
+    /// # Errors
+    /// When the agent does not let it.
+    pub fn open_session(&self) -> Result<i64> {
         let mut buffer = FrameBuffer::new();
         let mut builder = buffer.request(control::SESSION_OPEN);
         builder
@@ -46,10 +55,19 @@ impl Honest {
             .write_capacity(ARG_INT64, 0, 8);
         let mut outputs = Collect::default();
         let mut frame = builder.finish()?;
-        honest.connection.call(&mut frame, 0, None, &mut outputs)?;
+        self.connection.call(&mut frame, 0, None, &mut outputs)?;
         let bytes = outputs.outputs.first().context("no session came")?;
-        honest.session = i64::from_le_bytes(bytes[..].try_into()?);
-        Ok(honest)
+        Ok(i64::from_le_bytes(bytes[..].try_into()?))
+    }
+
+    /// Closes a session.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub fn close_session(&self, session: i64) -> Result<()> {
+        let mut buffer = FrameBuffer::new();
+        let mut frame = buffer.request(control::SESSION_CLOSE).finish()?;
+        Ok(self.connection.call(&mut frame, session, None, &mut ())?)
     }
 
     /// The number of its session: what nobody else should be able to use.
@@ -157,6 +175,14 @@ impl Honest {
     pub fn check_file(&self, len: usize) -> Result<()> {
         let (resource, _) = self.send(len, BLOB_FILE, PATH_LOCAL_FILE)?;
         self.of(control::RESOURCE_DETACH, resource)
+    }
+
+    /// Sends a file, which the agent keeps as long as this client is there.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub fn leave_file(&self, len: usize) -> Result<()> {
+        self.send(len, BLOB_FILE, PATH_LOCAL_FILE).map(drop)
     }
 
     /// Sends a resource of one blob; its number and its bytes.

@@ -131,6 +131,28 @@ impl Host {
         children_of(self.id())
     }
 
+    /// The worker that serves a connection, as the log tells.
+    ///
+    /// # Errors
+    /// When the log does not tell within 20 s; the agent must log at `info`.
+    pub fn worker_of(&self, connection: u64) -> Result<u32> {
+        let mark = format!("connection {connection}: from ");
+        let mut found = None;
+        crate::wait_until("the log names the worker", Duration::from_secs(20), || {
+            let log = self.log();
+            found = log
+                .lines()
+                .filter(|line| line.contains(&mark))
+                .find_map(|line| {
+                    let (_, rest) = line.split_once("served by worker ")?;
+                    let (_, rest) = rest.split_once("(process ")?;
+                    rest.split(')').next()?.parse().ok()
+                });
+            found.is_some()
+        })?;
+        found.context("no worker")
+    }
+
     /// What its processes hold now.
     #[must_use]
     pub fn held(&self) -> Held {

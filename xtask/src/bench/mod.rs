@@ -3,9 +3,10 @@
 mod dispatch;
 pub(crate) mod figure;
 pub(crate) mod floor;
+mod isolation;
 pub(crate) mod overhead;
 mod peers;
-mod sample;
+pub(crate) mod sample;
 pub(crate) mod transport;
 
 use crate::process::{self, cargo, command, target_dir};
@@ -68,6 +69,9 @@ enum Suite {
     Transport,
     /// Pictures classified without vaccel, with it, and through the agent; takes a quarter of an hour.
     Overhead,
+    /// Tenants beside each other: what jail and workers of one's own cost, how soon what crashes
+    /// is replaced, what hangs is ended, and what a flood costs others; takes some minutes.
+    Isolation,
 }
 
 /// Runs the same command with a release build of this program: floors are measured
@@ -106,7 +110,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             others.extend(peers::run()?);
         }
     }
-    // It takes long: only when asked for by name.
+    // These take long: only when asked for by name.
+    if options.suite == Some(Suite::Isolation) {
+        figures.extend(isolation::run(&prefix));
+    }
     if options.suite == Some(Suite::Overhead) {
         let transport = match (&options.write, &options.transport) {
             (None, _) => Vec::new(),

@@ -87,6 +87,13 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
+/// A value that so many of 100 do not exceed.
+pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
+    values.get(at).copied().unwrap_or(f64::NAN)
+}
+
 /// Processors this process may use.
 pub(crate) fn processors() -> Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
@@ -133,6 +140,13 @@ mod tests {
         let round = |value: f64| (0..100).map(|i| value + f64::from(i)).collect::<Vec<_>>();
         let summary = Summary::of(&[round(100.0), round(0.0), round(1000.0)]);
         assert_eq!((summary.p50, summary.p99), (150.0, 199.0));
+    }
+
+    #[test]
+    fn of_a_hundred_values_the_ninety_ninth_is_taken() {
+        let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert!((percentile(&mut values, 99) - 99.0).abs() < 1e-9);
+        assert!((percentile(&mut values, 50) - 50.0).abs() < 1e-9);
     }
 
     #[test]

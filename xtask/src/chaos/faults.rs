@@ -19,7 +19,7 @@ fn signal(process: u32, signal: Signal) {
 /// A victim in a call of its own, whose worker gets a signal in the middle of it.
 fn in_mid_call(scene: &Scene, sent: Signal) -> Result<(Duration, String)> {
     let victim = Honest::connect(&scene.host.address(), 0, true)?;
-    let worker = scene.worker_of(victim.number())?;
+    let worker = scene.host.worker_of(victim.number())?;
     std::thread::scope(|scope| {
         let call = scope.spawn(|| {
             victim.exec(

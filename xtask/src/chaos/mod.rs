@@ -201,11 +201,6 @@ const CASES: &[Case] = &[
         "10^7 mutated frames end no agent and no worker.",
         speed::mutated_frames,
     ),
-    (
-        "isolation_cost",
-        "A worker of one's own costs less than 3 % of latency.",
-        speed::isolation_cost,
-    ),
 ];
 
 /// One case's end.
@@ -372,38 +367,11 @@ impl Scene {
         workers.retain(|worker| !known.contains(worker));
         workers
     }
-
-    /// The worker that serves a connection, as the log tells.
-    fn worker_of(&self, connection: u64) -> Result<u32> {
-        let mark = format!("connection {connection}: from ");
-        let mut found = None;
-        wait("the log names the worker", || {
-            let log = self.host.log();
-            let line = log
-                .lines()
-                .filter(|line| line.contains(&mark))
-                .find_map(|line| {
-                    let (_, rest) = line.split_once("served by worker ")?;
-                    let (_, rest) = rest.split_once("(process ")?;
-                    rest.split(')').next()?.parse().ok()
-                });
-            found = line;
-            found.is_some()
-        })?;
-        found.context("no worker")
-    }
 }
 
 /// Waits until something is so; 20 s are always enough.
 fn wait(what: &str, condition: impl FnMut() -> bool) -> Result<()> {
     vaccel_tests::wait_until(what, Duration::from_secs(20), condition)
-}
-
-/// A value below which so many of 100 lie.
-fn percentile(values: &mut [f64], percent: usize) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
-    values.get(at).copied().unwrap_or(f64::NAN)
 }
 
 /// Memory of a process that no other has, KiB.
@@ -423,13 +391,6 @@ fn memory_of(process: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_a_hundred_values_the_ninety_ninth_is_taken() {
-        let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        assert!((percentile(&mut values, 99) - 99.0).abs() < 1e-9);
-        assert!((percentile(&mut values, 50) - 50.0).abs() < 1e-9);
-    }
 
     #[test]
     fn every_case_has_a_name_of_its_own() {

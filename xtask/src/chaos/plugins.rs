@@ -1,7 +1,8 @@
 //! Plugins that misbehave in every way.
 
-use super::{Chaos, Scene, percentile, wait};
+use super::{Chaos, Scene, wait};
 use crate::bench::figure::Figure;
+use crate::bench::sample::percentile;
 use anyhow::{Context, Result, bail, ensure};
 use std::time::{Duration, Instant};
 use vaccel_tests::hostile::{Honest, Random};
@@ -75,7 +76,7 @@ pub(super) fn closes(chaos: &mut Chaos) -> Result<()> {
 pub(super) fn leaks(chaos: &mut Chaos) -> Result<()> {
     let scene = chaos.scene(&[])?;
     let client = Honest::connect(&scene.host.address(), 0, true)?;
-    let worker = scene.worker_of(client.number())?;
+    let worker = scene.host.worker_of(client.number())?;
     let before = super::memory_of(worker);
     for _ in 0..20 {
         client.exec("leak", b"x", 8, None)?;
@@ -96,7 +97,7 @@ pub(super) fn loops(chaos: &mut Chaos) -> Result<()> {
     let scene = chaos.scene(&[])?;
     for _ in 0..chaos.rounds(5, 1) {
         let client = Honest::connect(&scene.host.address(), 0, true)?;
-        let worker = scene.worker_of(client.number())?;
+        let worker = scene.host.worker_of(client.number())?;
         let limit = Duration::from_millis(300);
         let begin = Instant::now();
         let result = client.exec("loop_forever", b"x", 8, Some(limit));

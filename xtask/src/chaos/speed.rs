@@ -1,6 +1,6 @@
 //! Figures: deadlines, scripts, frames, latency.
 
-use super::{Chaos, OPTIONS, percentile};
+use super::Chaos;
 use crate::bench::figure::Figure;
 use anyhow::{Result, ensure};
 use std::io::IsTerminal;
@@ -91,45 +91,6 @@ pub(super) fn mutated_frames(chaos: &mut Chaos) -> Result<()> {
                 "{} mutated frames over {} connections, {rate:.0} a second; the worker that served them lives too",
                 done.frames, done.connections
             )),
-    );
-    Ok(())
-}
-
-/// Empty calls to a worker of one's own and to a shared one, by turns.
-pub(super) fn isolation_cost(chaos: &mut Chaos) -> Result<()> {
-    let mut clients = Vec::new();
-    for isolation in ["connection", "shared"] {
-        let options: Vec<&str> = OPTIONS
-            .iter()
-            .copied()
-            .chain(["--isolation", isolation])
-            .collect();
-        let host = Host::start(&chaos.prefix, "noop,exec", &options, "")?;
-        clients.push((Honest::connect(&host.address(), 0, true)?, host));
-    }
-    let mut medians = [Vec::new(), Vec::new()];
-    for _ in 0..chaos.rounds(41, 11) {
-        for ((client, _), medians) in clients.iter().zip(&mut medians) {
-            let mut times = Vec::with_capacity(2000);
-            for _ in 0..2000 {
-                let begin = Instant::now();
-                client.noop()?;
-                times.push(begin.elapsed().as_secs_f64() * 1e6);
-            }
-            medians.push(percentile(&mut times, 50));
-        }
-    }
-    let [own, shared] = &mut medians;
-    let (own, shared) = (percentile(own, 50), percentile(shared, 50));
-    chaos.figures.push(
-        Figure::ratio(
-            "empty call, a worker of one's own beside a shared one",
-            own,
-            "us",
-            shared,
-            1.03,
-        )
-        .with_note("medians of medians; rounds by turns"),
     );
     Ok(())
 }

@@ -194,28 +194,18 @@ fn run(
     writer.send(&frame, Some(Instant::now() + SOON))
 }
 
-/// How late calls were at their deadlines. A loaded machine may be slow once or
-/// twice; it is the median that must be prompt.
-#[derive(Default)]
-pub(crate) struct Lateness(Vec<Duration>);
-
-impl Lateness {
-    pub(crate) fn note(&mut self, timeout: Duration, took: Duration) {
-        assert!(
-            took >= timeout,
-            "{took:?} is before the deadline of {timeout:?}"
-        );
-        self.0.push(took - timeout);
-    }
-
-    pub(crate) fn check(mut self) {
-        self.0.sort();
-        assert!(
-            self.0[self.0.len() / 2] < Duration::from_millis(50),
-            "{:?}",
-            self.0
-        );
-    }
+/// A call ended by its deadline, not before it. How promptly is for a benchmark to say, not for a
+/// machine that may have other things to do.
+#[track_caller]
+pub(crate) fn ended_by_its_deadline(timeout: Duration, took: Duration) {
+    assert!(
+        took >= timeout,
+        "{took:?} is before the deadline of {timeout:?}"
+    );
+    assert!(
+        took - timeout < SOON,
+        "{took:?} is long after the deadline of {timeout:?}"
+    );
 }
 
 /// Waits until something is so.
