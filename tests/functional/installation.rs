@@ -64,6 +64,7 @@ fn plugins_export_their_entry_and_nothing_else() {
         "onnx",
         "onnxruntime",
         "tflite",
+        "openvino",
         "blas",
         "opencl",
         "opencv",

@@ -27,6 +27,7 @@ const PLUGINS: &[&str] = &[
     "rpc",
     "onnxruntime",
     "tflite",
+    "openvino",
 ];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -19,6 +19,7 @@ const KNOWN: &[&str] = &[
     "rpc",
     "onnxruntime",
     "tflite",
+    "openvino",
 ];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {

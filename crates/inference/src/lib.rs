@@ -9,6 +9,7 @@
 //!
 //! [`export_backend!`] makes a plugin of an engine.
 
+mod aligned;
 mod backend;
 mod cache;
 mod default_model;
@@ -24,6 +25,7 @@ mod settings;
 mod source;
 mod virtual_tensor;
 
+pub use aligned::Aligned;
 pub use backend::{Backend, Engine};
 pub use cache::{Cache, Key};
 pub use default_model::{DEFAULT_MODELS, FOLDERS, TASKS, describe_defaults};

@@ -8,14 +8,11 @@ use std::ptr;
 
 use ort_sys::{OrtSession, OrtSessionOptions, OrtTensorTypeAndShapeInfo, OrtTypeInfo, OrtValue};
 use serde_json::{Value as Json, json};
-use vaccel_inference::{Graph, Input, Output, Port, Settings, Source};
+use vaccel_inference::{Aligned, Graph, Input, Output, Port, Settings, Source};
 use vaccel_plugin::{Dtype, Error, Result, TensorOut, bail, err};
 
 use crate::api::{Api, c_string};
 use crate::dtype;
-
-/// Alignment of tensors that the runtime's kernels may count on: that of the elements.
-const ALIGNMENT: usize = 8;
 
 /// A session of the runtime, which any number of threads may run at once.
 pub struct OrtGraph {
@@ -450,21 +447,6 @@ unsafe fn read_shape(api: &Api, info: *const OrtTensorTypeAndShapeInfo) -> Resul
     }
 }
 
-/// The bytes at an address that suits any element; copied only where they are not.
-fn aligned(bytes: &[u8]) -> Cow<'_, [u64]> {
-    // SAFETY: any eight bytes are a u64.
-    let (before, words, _) = unsafe { bytes.align_to::<u64>() };
-    if before.is_empty() {
-        // The last bytes of a length that is no multiple of eight lie behind these words,
-        // in the same memory: only the address is used.
-        return Cow::Borrowed(words);
-    }
-    let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-    // SAFETY: as many bytes of memory as there are in the words, at least those copied.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), words.as_mut_ptr().cast(), bytes.len()) };
-    Cow::Owned(words)
-}
-
 impl Graph for OrtGraph {
     fn inputs(&self) -> &[Port] {
         &self.inputs
@@ -475,20 +457,16 @@ impl Graph for OrtGraph {
     }
 
     fn run(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_, '_>]) -> Result<()> {
-        let words: Vec<Cow<'_, [u64]>> = inputs.iter().map(|input| aligned(input.bytes)).collect();
+        let places: Vec<Aligned<'_>> = inputs.iter().map(|i| Aligned::new(i.bytes)).collect();
         let mut values = Vec::with_capacity(inputs.len());
         let mut input_names = Vec::with_capacity(inputs.len());
-        for (input, words) in inputs.iter().zip(&words) {
-            let data = match words {
-                Cow::Borrowed(_) => input.bytes.as_ptr(),
-                Cow::Owned(copy) => copy.as_ptr().cast(),
-            };
+        for (input, place) in inputs.iter().zip(&places) {
             // SAFETY: the runtime only reads inputs, and both places outlive the value.
             let value = unsafe {
                 self.wrap(
                     input.dtype,
                     input.shape.dims(),
-                    data.cast_mut(),
+                    place.as_ptr().cast_mut(),
                     input.bytes.len(),
                 )
             };
@@ -505,7 +483,7 @@ impl Graph for OrtGraph {
             let mut value = Value(self.api, ptr::null_mut());
             if let (Some(shape), Some(dtype)) = (port.fixed_shape(), port.dtype) {
                 let target = output.to.reserve(dtype, &shape)?;
-                if !target.is_empty() && target.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+                if !target.is_empty() && target.as_ptr().addr().is_multiple_of(Aligned::ALIGNMENT) {
                     // SAFETY: the target is borrowed from the output, which nobody looks
                     // at before the value is dropped below.
                     value = unsafe { self.wrap(dtype, &shape, target.as_mut_ptr(), target.len()) }?;
