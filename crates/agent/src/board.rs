@@ -13,6 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::counts::shared::Shared;
 use crate::counts::totals::Totals;
+use crate::ledger::Ledger;
 
 /// Where the agent is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,19 @@ pub struct LiveConnection {
     pub since: Instant,
 }
 
+/// What is known of a tenant, for as long as the agent runs.
+#[derive(Debug, Clone)]
+pub struct LiveTenant {
+    /// Where its workers and the agent count what was refused.
+    pub ledger: Arc<Ledger>,
+    /// Workers of its own that crashed or were killed.
+    pub crashes: u64,
+    /// Workers that it was given in place of those.
+    pub restarts: u64,
+    /// Those that it was not given yet.
+    missing: u64,
+}
+
 /// All that is known at one moment.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -102,6 +116,8 @@ pub struct Facts {
     pub listeners: Vec<String>,
     /// Workers that live, by their numbers.
     pub workers: BTreeMap<u64, LiveWorker>,
+    /// Tenants by name, those too that the policy does not name any more.
+    pub tenants: BTreeMap<String, LiveTenant>,
     /// Connections that no worker has yet.
     pub waiting: usize,
     /// What workers counted that have ended.
@@ -147,6 +163,7 @@ impl Board {
             broken: None,
             listeners: Vec::new(),
             workers: BTreeMap::new(),
+            tenants: BTreeMap::new(),
             waiting: 0,
             gone: Totals::default(),
             accepted: 0,
@@ -242,6 +259,38 @@ impl Board {
         }
         if let Some(counts) = facts.workers.remove(&number).and_then(|w| w.counts) {
             facts.gone.add(counts.counts());
+        }
+    }
+
+    /// There is a tenant.
+    pub fn tenant_is(&self, name: &str, ledger: &Arc<Ledger>) {
+        let facts = &mut self.lock().facts;
+        facts
+            .tenants
+            .entry(name.to_owned())
+            .or_insert_with(|| LiveTenant {
+                ledger: Arc::clone(ledger),
+                crashes: 0,
+                restarts: 0,
+                missing: 0,
+            });
+    }
+
+    /// A worker that served only this tenant has crashed, or was killed.
+    pub fn tenant_crashed(&self, name: &str) {
+        if let Some(tenant) = self.lock().facts.tenants.get_mut(name) {
+            tenant.crashes += 1;
+            tenant.missing += 1;
+        }
+    }
+
+    /// A tenant was given a worker.
+    pub fn tenant_served(&self, name: &str) {
+        if let Some(tenant) = self.lock().facts.tenants.get_mut(name)
+            && tenant.missing > 0
+        {
+            tenant.missing -= 1;
+            tenant.restarts += 1;
         }
     }
 

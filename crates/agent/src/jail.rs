@@ -95,6 +95,20 @@ impl JailArguments {
     }
 }
 
+/// The namespaces of a worker: one whose plugins reach others by the network has that. Which
+/// those are is a matter of its tenant, and of no other.
+#[must_use]
+pub fn namespaces_for(plan: &Plan, plugins: &[String]) -> Plan {
+    let network = plugins.iter().any(|plugin| {
+        let name = crate::worker::jail::plugin_name(plugin);
+        vaccel_jail::Profile::of(name).calls.network
+    });
+    match network {
+        true => plan.with_network_shared(),
+        false => plan.clone(),
+    }
+}
+
 /// A jail for the workers of an agent.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
@@ -170,15 +184,9 @@ pub fn prepare(options: &Options) -> Result<Prepared> {
             warn!("jail: workers go without {}: {}", held.part, held.detail);
         }
     }
-    let network = asked.network == Some(true)
-        || options.plugins().iter().any(|plugin| {
-            let profile = vaccel_jail::Profile::of(crate::worker::jail::plugin_name(plugin));
-            profile.calls.network
-        });
-    let namespaces = if network {
-        Plan::None
-    } else {
-        Plan::find().unwrap_or_default()
+    let namespaces = match Plan::find().unwrap_or_default() {
+        plan if asked.network == Some(true) => plan.with_network_shared(),
+        plan => plan,
     };
     let largest = options.max_resources.max(options.max_frame);
     asked

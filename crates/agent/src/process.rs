@@ -153,7 +153,7 @@ impl Process {
                 command.env(name, &folder);
             }
         }
-        let namespaces = recipe.namespaces.clone();
+        let namespaces = crate::jail::namespaces_for(&recipe.namespaces, plugins);
         if let (Some(counts), true) = (&counts, recipe.counts) {
             let number = counts.as_fd().as_raw_fd();
             command.arg("--counts").arg(number.to_string());

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -29,7 +30,7 @@ pub struct Known {
     pub tenant: Tenant,
     /// What workers are told, as text.
     terms: String,
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     descriptor: OwnedFd,
     /// Rows of the ledger that workers have.
     rows: Vec<bool>,
@@ -188,7 +189,7 @@ impl Known {
         Ok(Self {
             tenant,
             terms,
-            ledger,
+            ledger: Arc::new(ledger),
             descriptor,
             rows: Vec::new(),
             connections: 0,
@@ -199,7 +200,7 @@ impl Known {
 
     /// What it uses, and what was refused.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 

@@ -2,66 +2,21 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/figures.rs"]
+mod figures;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Agent, EXEC, Hold, PATIENCE, kill, wait_until};
-use prometheus_parse::{Scrape, Value};
+use figures::{answer, get, page, parse, socket, sum};
+use prometheus_parse::Value;
 use vaccel_wire::control;
 
 /// How long an operation of a test runs at the least.
 const LONG: Duration = Duration::from_millis(20);
-
-/// The agent's default socket for figures.
-fn socket(agent: &Agent) -> PathBuf {
-    let found = std::fs::read_dir(agent.dir().join("run"))
-        .unwrap()
-        .flatten();
-    let mut sockets = found.map(|entry| entry.path().join("metrics.sock"));
-    sockets.find(|path| path.exists()).unwrap()
-}
-
-fn get(path: &Path, target: &str) -> (u16, String) {
-    let mut stream = UnixStream::connect(path).unwrap();
-    answer(&mut stream, target)
-}
-
-fn answer(stream: &mut (impl Read + Write), target: &str) -> (u16, String) {
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: agent\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
-}
-
-fn page(agent: &Agent) -> String {
-    let (status, page) = get(&socket(agent), "/metrics");
-    assert_eq!(status, 200, "{page}");
-    page
-}
-
-fn parse(page: &str) -> Scrape {
-    Scrape::parse(page.lines().map(|line| Ok(line.to_owned()))).unwrap()
-}
-
-/// The sum of all samples of a name whose labels are among those.
-fn sum(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let scrape = parse(page);
-    let fits = |sample: &&prometheus_parse::Sample| {
-        sample.metric == name && labels.iter().all(|(k, v)| sample.labels.get(k) == Some(v))
-    };
-    let value = |sample: &prometheus_parse::Sample| match &sample.value {
-        Value::Counter(v) | Value::Gauge(v) | Value::Untyped(v) => *v,
-        Value::Histogram(places) => places.last().unwrap().count,
-        Value::Summary(_) => panic!("a summary"),
-    };
-    scrape.samples.iter().filter(fits).map(value).sum()
-}
 
 /// What `promtool check metrics` would say, and what the format demands.
 fn lint(page: &str) {

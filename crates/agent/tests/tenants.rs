@@ -235,3 +235,46 @@ fn a_shared_worker_that_hangs_serves_what_it_has_and_gets_nothing_more() {
     wait_until("it ends with its last connection", || !is_alive(worker));
     governed.agent.stop();
 }
+
+/// The network that a process is in.
+fn network_of(process: u32) -> std::path::PathBuf {
+    std::fs::read_link(format!("/proc/{process}/ns/net")).unwrap()
+}
+
+#[test]
+fn a_worker_has_the_network_when_plugins_of_its_own_tenant_need_it_and_never_for_another() {
+    common::build_library();
+    // The jail knows plugins by their names; this one has the name of one that makes sockets.
+    let built = Path::new(common::AGENT).with_file_name("libvaccel_noop.so");
+    let folder = tempfile::tempdir_in(common::OPEN).unwrap();
+    let named = folder.path().join("libvaccel-rpc.so");
+    std::fs::copy(built, &named).unwrap();
+    let named = named.to_str().unwrap();
+    let governed = Governed::start_of(
+        &format!("noop,{named}"),
+        &format!(
+            r#"
+            [[tenant]]
+            name = "a"
+            match = [{{ listener = "a" }}]
+            allow = {{ plugins = ["noop"] }}
+            [[tenant]]
+            name = "b"
+            match = [{{ listener = "b" }}]
+            allow = {{ plugins = ["{named}"] }}
+            "#
+        ),
+        &[],
+    );
+    let agent = network_of(governed.agent.id());
+    let (without, with) = (governed.connect("a"), governed.connect("b"));
+    let [without_, with_] = [&without, &with].map(|c| network_of(governed.agent.worker_of(c)));
+    assert_eq!(with_, agent);
+    if vaccel_jail::namespaces::Plan::find().is_ok() {
+        assert_ne!(without_, agent);
+    }
+    for client in [without, with] {
+        client.noop(client.open_session(0)).unwrap();
+    }
+    governed.agent.stop();
+}

@@ -22,6 +22,13 @@ pub enum Plan {
         /// For `/proc/self/gid_map`.
         groups: CString,
     },
+    /// The same with the network that there is.
+    User {
+        /// For `/proc/self/uid_map`.
+        users: CString,
+        /// For `/proc/self/gid_map`.
+        groups: CString,
+    },
 }
 
 impl Plan {
@@ -60,9 +67,21 @@ impl Plan {
     /// The limit of processes counts only those of the child.
     #[must_use]
     pub fn counts_processes(&self) -> bool {
-        matches!(self, Self::UserAndNetwork { .. })
+        matches!(self, Self::UserAndNetwork { .. } | Self::User { .. })
             // SAFETY: it cannot fail. The kernel never counts the superuser's.
             && unsafe { libc::geteuid() } != 0
+    }
+
+    /// The same plan for a child that must reach the network.
+    #[must_use]
+    pub fn with_network_shared(&self) -> Self {
+        match self {
+            Self::None | Self::Network => Self::None,
+            Self::UserAndNetwork { users, groups } | Self::User { users, groups } => Self::User {
+                users: users.clone(),
+                groups: groups.clone(),
+            },
+        }
     }
 
     /// Enters the namespaces. Makes system calls only and takes no memory, so that it may be
@@ -75,8 +94,10 @@ impl Plan {
         match self {
             Self::None => Ok(()),
             Self::Network => unshare(network),
-            Self::UserAndNetwork { users, groups } => {
-                unshare(network | libc::CLONE_NEWUSER)?;
+            Self::UserAndNetwork { users, groups } | Self::User { users, groups } => {
+                let shared = matches!(self, Self::User { .. });
+                let further = if shared { libc::CLONE_NEWIPC } else { network };
+                unshare(further | libc::CLONE_NEWUSER)?;
                 // Kernels before 3.19 have no such file.
                 let _ = write(c"/proc/self/setgroups", c"deny");
                 write(c"/proc/self/uid_map", users)?;

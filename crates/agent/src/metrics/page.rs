@@ -8,11 +8,12 @@ use super::{NOBODY, resident};
 use crate::board::{End, Facts};
 use crate::counts::totals::{Histogram, Level, OpTotals, Totals};
 use crate::counts::{BUCKETS, Refusal, bound};
+use crate::ledger::Quota;
 
 /// What the page is, for the client.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Tenants that are told apart on the page; all others are counted as one.
+/// Tenants that are told apart on the page; connections of all others are counted as one.
 const MAX_TENANTS: usize = 200;
 
 /// The page.
@@ -22,6 +23,7 @@ pub fn render(facts: &Facts) -> String {
     let mut page = Page::default();
     agent(&mut page, facts);
     connections(&mut page, facts);
+    tenants(&mut page, facts);
     workers(&mut page, facts);
     requests(&mut page, &totals);
     times(&mut page, &totals);
@@ -87,6 +89,34 @@ fn connections(page: &mut Page, facts: &Facts) {
         ),
     ] {
         page.gauge(name, help).sample(&[], value);
+    }
+}
+
+fn tenants(page: &mut Page, facts: &Facts) {
+    let known = || facts.tenants.iter().take(MAX_TENANTS);
+    let mut family = page.counter(
+        "vaccel_tenant_refusals_total",
+        "What was refused because of a quota of the tenant, or what its policy does not allow.",
+    );
+    for (name, tenant) in known() {
+        for quota in Quota::ALL {
+            let labels = [("tenant", &name[..]), ("quota", quota.name())];
+            family.sample(&labels, tenant.ledger.refused(quota));
+        }
+    }
+    let mut family = page.counter(
+        "vaccel_tenant_worker_crashes_total",
+        "Workers of the tenant's own that crashed or were killed.",
+    );
+    for (name, tenant) in known() {
+        family.sample(&[("tenant", name)], tenant.crashes);
+    }
+    let mut family = page.counter(
+        "vaccel_tenant_worker_restarts_total",
+        "Workers that the tenant was given in place of those.",
+    );
+    for (name, tenant) in known() {
+        family.sample(&[("tenant", name)], tenant.restarts);
     }
 }
 

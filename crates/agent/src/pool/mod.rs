@@ -93,6 +93,8 @@ pub struct Connection {
     pub descriptor: OwnedFd,
     /// The worker has said that it has it.
     pub taken: bool,
+    /// The worker has said that its client understands last words.
+    pub opened: bool,
 }
 
 impl Pool {
@@ -106,7 +108,7 @@ impl Pool {
         rundir: Rundir,
         board: Arc<Board>,
     ) -> Result<Self> {
-        Ok(Self {
+        let pool = Self {
             settings,
             tenants,
             workers: Vec::new(),
@@ -116,7 +118,16 @@ impl Pool {
             cleaner: Cleaner::start()?,
             board,
             rundir,
-        })
+        };
+        pool.tell_tenants();
+        Ok(pool)
+    }
+
+    /// Tells the metrics page which tenants there are.
+    fn tell_tenants(&self) {
+        for (_, known) in self.tenants.all() {
+            self.board.tenant_is(&known.tenant.name, known.ledger());
+        }
     }
 
     /// All workers that have not been buried.
@@ -263,6 +274,11 @@ impl Pool {
                     worker.connections.push(connection);
                     if worker.used != used {
                         worker.used = used;
+                        if used.only().is_some()
+                            && let Some(known) = self.tenants.get(tenant)
+                        {
+                            self.board.tenant_served(&known.tenant.name);
+                        }
                         self.settle(tenant);
                     }
                     return None;
@@ -346,6 +362,7 @@ impl Pool {
 
     /// After the policy has changed: tells workers, and ends those of tenants that are gone.
     pub fn renew_terms(&mut self) {
+        self.tell_tenants();
         for worker in &mut self.workers {
             let gone = worker
                 .used

@@ -21,6 +21,11 @@ impl Governed {
     }
 
     pub fn start_with(policy: &str, arguments: &[&str]) -> Self {
+        Self::start_of("noop,exec", policy, arguments)
+    }
+
+    /// With other plugins.
+    pub fn start_of(plugins: &str, policy: &str, arguments: &[&str]) -> Self {
         use sha2::Digest;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("agent.toml");
@@ -36,7 +41,7 @@ impl Governed {
         let (a, b) = (socket("a"), socket("b"));
         let file = file.to_str().unwrap();
         let own = ["--policy", file, "-a", &a, "-a", &b];
-        let agent = Agent::start(&[&own[..], arguments].concat());
+        let agent = Agent::start_with(plugins, &[], &[&own[..], arguments].concat());
         Self { agent, folder }
     }
 
