@@ -1,4 +1,4 @@
-//! Telling a client why it is not served, before hanging up.
+//! Telling a client why it is not served, or no more, before hanging up.
 //!
 //! A client waits for WELCOME. Closing the connection at once would leave it with
 //! "connection reset"; so its HELLO is read, and WELCOME carries the reason.
@@ -9,38 +9,69 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use vaccel_abi::error::EREMOTEIO;
 use vaccel_compat::{Failure, Header, Kind, encode_frame};
-use vaccel_wire::{HELLO_LEN, MAX_EXTRA, Welcome};
+use vaccel_wire::{FrameBuffer, HELLO_LEN, MAX_EXTRA, Welcome};
 
 /// Clients that are told at the same time; further ones are hung up on.
 const MAX: usize = 32;
 /// How long a client has to say HELLO and to hang up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What last words end with.
+pub const SESSIONS_LOST: &str = "its sessions are lost, open new ones";
+
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Answers a client with a status and a text, and hangs up. Does not wait.
 pub fn refuse(connection: OwnedFd, status: i32, text: String) {
+    in_background("refuse", move || tell(&connection, status, &text));
+}
+
+/// Hangs up on a client whose worker is gone, after last words to one that understands them.
+/// Does not wait; a client that takes nothing hears nothing.
+pub fn farewell(connection: OwnedFd, words: Option<&str>) {
+    // The calls fail when the client has gone, and then it is over anyway.
+    let Some(words) = words else {
+        let _ = shutdown(connection, Shutdown::Both);
+        return;
+    };
+    let mut buffer = FrameBuffer::new();
+    let frame = buffer.last_words(EREMOTEIO, words);
+    let bytes: Vec<u8> = frame.slices().flatten().copied().collect();
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = send(&connection, &bytes, flags);
+    let _ = shutdown(&connection, Shutdown::Write);
+    if sent.is_ok_and(|n| n > 0) {
+        in_background("farewell", move || linger(&connection));
+    }
+}
+
+/// Waits until the client has hung up: what is left unread when a connection is closed becomes
+/// a reset, which could overtake what was sent.
+fn linger(connection: &OwnedFd) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut bytes = [0; 4096];
+    while read_some(connection, &mut bytes, deadline).is_some() {}
+}
+
+/// Has something done beside the agent's loop; with too much of that already, what it holds is
+/// dropped instead.
+fn in_background(name: &str, job: impl FnOnce() + Send + 'static) {
     if RUNNING.fetch_add(1, Ordering::Relaxed) >= MAX {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
         return;
     }
     let result = std::thread::Builder::new()
-        .name("refuse".into())
+        .name(name.into())
         .stack_size(64 * 1024)
         .spawn(move || {
-            tell(&connection, status, &text);
+            job();
             RUNNING.fetch_sub(1, Ordering::Relaxed);
         });
     if result.is_err() {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Hangs up on a client whose worker is gone.
-pub fn farewell(connection: &OwnedFd, _reason: &str) {
-    // Fails when the client has gone, and then it is over anyway.
-    let _ = shutdown(connection, Shutdown::Both);
 }
 
 fn tell(connection: &OwnedFd, status: i32, text: &str) {
@@ -58,9 +89,7 @@ fn tell(connection: &OwnedFd, status: i32, text: &str) {
         SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
     );
     let _ = shutdown(connection, Shutdown::Write);
-    // What is left unread when a TCP connection is closed becomes a reset, which
-    // could overtake the answer.
-    while read_some(connection, &mut bytes, deadline).is_some() {}
+    linger(connection);
 }
 
 /// What a client that begins like this understands.

@@ -3,9 +3,34 @@
 
 mod common;
 
-use common::{Agent, EXEC, Hold, PATIENCE, is_alive, kill, wait_until};
+use common::{Agent, Client, EXEC, Hold, PATIENCE, helper, is_alive, kill, wait_until};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use vaccel_transport::CallError;
+use vaccel_transport::{Address, CallError, Connection, Options, handshake};
+use vaccel_wire::{FrameBuffer, FrameBuilder, HEADER_LEN, Header, Hello, control};
+
+/// The call failed because the worker has ended, and the client knows how.
+fn assert_lost<T: std::fmt::Debug>(result: &Result<T, CallError>, how: &str) {
+    let lost = matches!(result, Err(CallError::Lost(..)));
+    let text = result
+        .as_ref()
+        .map_or_else(ToString::to_string, |_| String::new());
+    assert!(lost && text.contains(how), "{how} is missing: {result:?}");
+    assert!(text.contains("its sessions are lost"), "{text}");
+}
+
+/// As [`Agent::connect`], without shared memory.
+fn plain(address: &Address) -> Client {
+    let options = Options {
+        share_memory: false,
+        timeout: PATIENCE,
+        ..Options::default()
+    };
+    let connection = Connection::connect(address, &options).unwrap();
+    Client { connection }
+}
 
 #[test]
 fn a_killed_worker_ends_its_own_connection_at_once_and_no_other() {
@@ -24,7 +49,7 @@ fn a_killed_worker_ends_its_own_connection_at_once_and_no_other() {
         let killed = Instant::now();
         kill(worker_one, libc::SIGKILL);
         let (result, seen) = call.join().unwrap();
-        assert!(matches!(result, Err(CallError::Lost(..))), "{result:?}");
+        assert_lost(&result, "killed by signal 9 (SIGKILL)");
         assert!(
             seen - killed < Duration::from_secs(10),
             "{:?}",
@@ -48,7 +73,7 @@ fn a_crash_in_an_operation_ends_its_own_connection_and_no_other() {
     let (one, two) = (agent.connect(), agent.connect());
     let (session_one, session_two) = (one.open_session(EXEC), two.open_session(EXEC));
     let result = one.exec(session_one, "crash", &[], None, None);
-    assert!(matches!(result, Err(CallError::Lost(..))), "{result:?}");
+    assert_lost(&result, "killed by signal 11 (SIGSEGV)");
     two.exec(session_two, "allocate", &[], Some(0), None)
         .unwrap();
     agent.connect().connection.ping(PATIENCE).unwrap();
@@ -121,4 +146,101 @@ fn workers_do_not_outlive_an_agent_that_is_killed() {
     agent.signal(libc::SIGKILL);
     agent.wait();
     wait_until("the workers end", || !workers.iter().any(|&w| is_alive(w)));
+}
+
+#[test]
+fn a_client_reads_how_its_worker_ended_whatever_lies_between_them() {
+    let agent = Agent::start(&["-a", "tcp://127.0.0.1:0"]);
+    let clients: [(&str, &dyn Fn() -> Client); 3] = [
+        ("shared memory", &|| agent.connect()),
+        ("a socket", &|| plain(agent.address())),
+        ("tcp", &|| plain(&agent.addresses[1])),
+    ];
+    for (way, connect) in clients {
+        println!("{way}");
+        let client = connect();
+        let session = client.open_session(EXEC);
+        let result = client.exec(session, "crash", &[], None, None);
+        assert_lost(&result, "killed by signal 11 (SIGSEGV)");
+        // Also one that is in no call just then, and several who wait.
+        let client = connect();
+        let worker = agent.worker_of(&client);
+        client.connection.ping(PATIENCE).unwrap();
+        kill(worker, libc::SIGKILL);
+        wait_until("it is seen that the agent has hung up", || {
+            !client.connection.probe()
+        });
+        let result = client.connection.ping(PATIENCE);
+        let text = result.unwrap_err().to_string();
+        assert!(text.contains("killed by signal 9 (SIGKILL)"), "{text}");
+        let client = connect();
+        let session = client.open_session(EXEC);
+        let worker = agent.worker_of(&client);
+        let holds = [Hold::new(), Hold::new(), Hold::new()];
+        std::thread::scope(|scope| {
+            let calls = holds.each_ref().map(|hold| {
+                let client = &client;
+                scope.spawn(move || hold.run(client, session, None))
+            });
+            holds.iter().for_each(Hold::wait_until_begun);
+            kill(worker, libc::SIGKILL);
+            for call in calls {
+                assert_lost(&call.join().unwrap(), "killed by signal 9 (SIGKILL)");
+            }
+        });
+    }
+    agent.stop();
+}
+
+/// Sends a request, and returns the header of the reply.
+fn ask(
+    stream: &mut UnixStream,
+    request: u64,
+    session: i64,
+    builder: FrameBuilder<'_, '_>,
+) -> Header {
+    let mut frame = builder.finish().unwrap();
+    frame.address(request, session, 0);
+    for slice in frame.slices() {
+        stream.write_all(slice).unwrap();
+    }
+    let mut head = [0; HEADER_LEN];
+    stream.read_exact(&mut head).unwrap();
+    Header::decode(&head).unwrap()
+}
+
+#[test]
+fn nothing_is_put_into_a_reply_that_was_sent_in_part() {
+    let agent = Agent::start(&[]);
+    let stream = agent.stream();
+    let hello = Hello::new(1 << 30);
+    let granted = handshake::open(&stream, &hello, "the agent", PATIENCE).unwrap();
+    let mut stream = UnixStream::from(OwnedFd::from(stream));
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = FrameBuffer::new();
+    let mut open = buffer.request(control::SESSION_OPEN);
+    open.read_scalar(EXEC)
+        .write_capacity(vaccel_abi::arg::ARG_INT64, 0, 8);
+    let header = ask(&mut stream, 1, 0, open);
+    let mut rest = vec![0; usize::try_from(header.frame_len()).unwrap() - HEADER_LEN];
+    stream.read_exact(&mut rest).unwrap();
+    let session = header.meta_len as usize;
+    let session = i64::from_le_bytes(rest[session..session + 8].try_into().unwrap());
+    // A reply that is larger than what the socket holds, and is not read.
+    let mut buffer = FrameBuffer::new();
+    let mut exec = buffer.request(u16::try_from(vaccel_abi::op::OP_EXEC).unwrap());
+    exec.read_text(helper().to_str().unwrap())
+        .read_text("compute")
+        .read_text("0")
+        .write_capacity(vaccel_abi::arg::ARG_BUFFER, 0, 64 << 20);
+    let header = ask(&mut stream, 2, session, exec);
+    let all = usize::try_from(header.frame_len()).unwrap();
+    assert!(header.request == 2 && header.status() == 0 && all > 64 << 20);
+    kill(agent.worker_numbered(granted.connection), libc::SIGKILL);
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(HEADER_LEN + rest.len() < all, "{} of {all}", rest.len());
+    let payload = &rest[header.meta_len as usize..];
+    assert!(payload.iter().all(|&byte| byte == 0));
+    agent.stop();
 }

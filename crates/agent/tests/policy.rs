@@ -540,6 +540,8 @@ fn a_worker_that_takes_more_memory_than_its_tenant_may_is_ended_and_no_other() {
     let [_, released] = hold.names();
     let result = client.exec(session, "fill", &["300", &released], None, None);
     assert!(matches!(result, Err(CallError::Lost(..))), "{result:?}");
+    let text = result.unwrap_err().to_string();
+    assert!(text.contains("quota `memory` of tenant `a`"), "{text}");
     other.noop(others).unwrap();
     let again = governed.connect("a");
     let session = again.open_session(EXEC);

@@ -19,6 +19,7 @@
 //! answered it, so that the agent never has more in flight than it granted.
 
 mod lead;
+mod parting;
 mod pending;
 mod probe;
 mod reply;
@@ -40,7 +41,7 @@ use lead::{Goal, Reading};
 pub use pending::Pending;
 use reply::Expected;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 pub use submitted::Sink;
 pub(crate) use submitted::Submitted;
@@ -105,6 +106,8 @@ pub struct Connection {
     not_shared: Option<String>,
     /// The agent has said that it goes away.
     leaving: AtomicBool,
+    /// What the agent said when it gave the connection up.
+    parting: OnceLock<String>,
 }
 impl Connection {
     /// Connects to an agent and opens the connection.
@@ -179,6 +182,7 @@ impl Connection {
             not_shared,
             granted,
             leaving: AtomicBool::new(false),
+            parting: OnceLock::new(),
         })
     }
 

@@ -175,6 +175,12 @@ impl FrameReader {
         self.ring = Some(ring);
     }
 
+    /// What came on the socket beside the ring and is no bell.
+    pub(crate) fn words_beside(&self) -> Vec<u8> {
+        let ring = self.ring.as_ref();
+        ring.map_or_else(Vec::new, |ring| ring.words().clone())
+    }
+
     /// The pool that messages come from; for outputs too.
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool> {

@@ -7,6 +7,7 @@ use crate::shm::Tx;
 use crate::sys::{self, MAX_PIECES, NO_PIECE, Ready};
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vaccel_wire::Frame;
@@ -27,10 +28,14 @@ pub struct FrameWriter {
     free: Condvar,
     /// Where the bytes go instead of the stream, which then only wakes.
     ring: Option<Tx>,
+    /// Above 0 while a frame is partly on the socket.
+    midway: Option<&'static AtomicU64>,
 }
 
 #[derive(Debug, Default)]
 struct Gate {
+    /// It is counted in `midway`.
+    midway: bool,
     /// Somebody is in the middle of a frame.
     busy: bool,
     waiting: u32,
@@ -54,6 +59,7 @@ impl FrameWriter {
             gate: Mutex::default(),
             free: Condvar::new(),
             ring: None,
+            midway: None,
         }
     }
 
@@ -64,6 +70,26 @@ impl FrameWriter {
             ring,
             ..Self::new(stream)
         }
+    }
+
+    /// From now on counts, where others see it, whether a frame is partly on the socket:
+    /// somebody else may only put something there while it is not. With a ring it never is.
+    #[must_use]
+    pub fn counting(mut self, midway: &'static AtomicU64) -> Self {
+        self.midway = Some(midway).filter(|_| self.ring.is_none());
+        self
+    }
+
+    /// Says whether a frame is partly on the socket, or may be.
+    fn set_midway(&self, gate: &mut Gate, midway: bool) {
+        let Some(count) = self.midway.filter(|_| gate.midway != midway) else {
+            return;
+        };
+        gate.midway = midway;
+        match midway {
+            true => count.fetch_add(1, Ordering::Relaxed),
+            false => count.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     /// The ring, when there is one.
@@ -116,6 +142,7 @@ impl FrameWriter {
         wait: &mut dyn FnMut(Option<Duration>) -> io::Result<()>,
     ) -> Result<(), SendError> {
         let mut gate = self.enter(deadline)?;
+        self.set_midway(&mut gate, true);
         let mut tail = std::mem::take(&mut gate.tail);
         let mut tail_sent = 0;
         let mut sent = 0;
@@ -123,6 +150,7 @@ impl FrameWriter {
             Ok(Try::All) => {
                 tail.clear();
                 gate.tail = tail;
+                self.set_midway(&mut gate, false);
                 self.let_in(&gate);
                 return Ok(());
             }
@@ -156,7 +184,12 @@ impl FrameWriter {
                 Ok(())
             }
             Err(Some(error)) => Err(lose(&self.stream, &mut gate, &error)),
-            Err(None) => self.give_up(&mut gate, &tail[tail_sent..], frame, sent),
+            Err(None) => {
+                let given_up = self.give_up(&mut gate, &tail[tail_sent..], frame, sent);
+                let midway = gate.lost.is_some() || !gate.tail.is_empty();
+                self.set_midway(&mut gate, midway);
+                given_up
+            }
         }
     }
 
@@ -325,6 +358,7 @@ impl FrameWriter {
 
     /// Sends of the tail what the socket takes now.
     fn flush(&self, gate: &mut Gate) {
+        self.set_midway(gate, true);
         let mut sent = 0;
         while sent < gate.tail.len() {
             match self.send_some(&gate.tail[sent..]) {
@@ -337,6 +371,8 @@ impl FrameWriter {
             }
         }
         gate.tail.drain(..sent);
+        let midway = !gate.tail.is_empty();
+        self.set_midway(gate, midway);
     }
 
     /// Why nothing can be sent any more, unless the peer has just hung up.
@@ -423,5 +459,39 @@ mod tests {
             .unwrap();
         let mut packet = [0; 200];
         assert_eq!(theirs.read(&mut packet).unwrap(), 40 + 24 + 27);
+    }
+
+    #[test]
+    fn a_frame_that_is_partly_on_the_socket_is_counted_until_it_is_there_as_a_whole() {
+        static MIDWAY: AtomicU64 = AtomicU64::new(0);
+        let midway = || MIDWAY.load(Ordering::Relaxed);
+        let (ours, theirs) = Stream::pair().unwrap();
+        let writer = FrameWriter::new(Arc::new(ours)).counting(&MIDWAY);
+        let mut buffer = FrameBuffer::new();
+        writer
+            .send(&buffer.bare(vaccel_wire::Kind::Ping, 1), None)
+            .unwrap();
+        assert_eq!(midway(), 0);
+        // More than the socket takes, and less than what is kept of it.
+        let data = vec![7; 6 << 20];
+        let mut large = FrameBuffer::new();
+        let mut builder = large.request(1);
+        builder.read_buffer(&data);
+        let frame = builder.finish().unwrap();
+        let soon = Some(Instant::now() + Duration::from_millis(20));
+        let sent = writer.send(&frame, soon);
+        assert!(matches!(sent, Err(SendError::TimedOut { begun: true })));
+        assert_eq!(midway(), 1, "the rest goes before the next frame");
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut reader = crate::FrameReader::new(vaccel_wire::Limits::default());
+                let read = [(); 3].map(|()| reader.read(&theirs).unwrap().header.kind);
+                read.len()
+            });
+            let ping = writer.send(&buffer.bare(vaccel_wire::Kind::Ping, 2), None);
+            ping.unwrap();
+            assert_eq!(reader.join().unwrap(), 3);
+        });
+        assert_eq!(midway(), 0);
     }
 }

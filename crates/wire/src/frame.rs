@@ -107,6 +107,14 @@ impl FrameBuffer {
             .close()
     }
 
+    /// Builds the REPLY that answers no request: the last words on a connection that is given
+    /// up, with all that is in flight on it. See [`LAST_WORDS`](crate::LAST_WORDS).
+    #[must_use]
+    pub fn last_words(&mut self, status: i32, message: &str) -> Frame<'_, 'static> {
+        let nobody = Header::bare(Kind::Request, 0, crate::LAST_WORDS, 0);
+        self.error_reply(&nobody, status, message)
+    }
+
     fn begin<'a>(&mut self, header: Header) -> FrameBuilder<'_, 'a> {
         self.clear();
         self.head.extend_from_slice(&header.encode());

@@ -15,6 +15,13 @@ pub const MAX_META: u32 = 16 << 20;
 /// bears with that of a client to which it is a PING like any other.
 pub const GOING_AWAY: u16 = 1;
 
+/// Number of the REPLY by which an agent gives a connection up: its status and message say
+/// why, and nothing comes after it. No request has this number.
+///
+/// Where replies go through a ring, an agent whose worker has ended sends it on the socket:
+/// bells are bytes of 0, and this begins with a 2.
+pub const LAST_WORDS: u64 = 0;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

@@ -64,7 +64,7 @@ pub use args::{ArgIter, Args};
 pub use builder::{FrameBuilder, TensorMeta};
 pub use error::WireError;
 pub use frame::{Frame, FrameBuffer, Slices};
-pub use header::{GOING_AWAY, HEADER_LEN, Header, Kind, Limits, MAX_META};
+pub use header::{GOING_AWAY, HEADER_LEN, Header, Kind, LAST_WORDS, Limits, MAX_META};
 pub use hello::{FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, HELLO_LEN, Hello, MAX_EXTRA};
 pub use layout::{ALIGN, Layout, SMALL_ALIGN};
 pub use name::{MAX_COMPONENT, MAX_NAME, check_name};

@@ -31,8 +31,11 @@ pub const BUCKETS: usize = 28;
 /// Words of a plugin's name, which has at most 32 bytes.
 const NAME_WORDS: usize = 4;
 
+/// Places for connections that have a frame partly on their socket.
+const MIDWAY: usize = 64;
+
 /// The beginning of the memory, so that agent and worker of two versions do not misread each other.
-const MAGIC: u64 = u64::from_ne_bytes(*b"vaccelC1");
+const MAGIC: u64 = u64::from_ne_bytes(*b"vaccelC2");
 
 /// Why something was refused that another time or another client would have been given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +173,9 @@ pub struct Counts {
     /// Content that was looked for and was not there.
     pub cache_misses: AtomicU64,
     reserved: [AtomicU64; 8],
+    /// How many connections have a frame partly on their socket, each counted in the place
+    /// that [`midway`](Self::midway) tells.
+    midway: [AtomicU64; MIDWAY],
     refusals: [AtomicU64; REFUSALS],
     errors: [AtomicU64; CODES],
     names: [[AtomicU64; NAME_WORDS]; PLUGINS],
@@ -269,6 +275,7 @@ impl Counts {
             cache_hits: AtomicU64::new(0),
             cache_misses: AtomicU64::new(0),
             reserved: [const { AtomicU64::new(0) }; 8],
+            midway: [const { AtomicU64::new(0) }; MIDWAY],
             refusals: [const { AtomicU64::new(0) }; REFUSALS],
             errors: [const { AtomicU64::new(0) }; CODES],
             names: [const { [const { AtomicU64::new(0) }; NAME_WORDS] }; PLUGINS],
@@ -290,6 +297,13 @@ impl Counts {
             op.failed.fetch_add(1, Relaxed);
             self.error(request.error);
         }
+    }
+
+    /// Above 0 while a frame is partly on the socket of a connection, or of another one with
+    /// the same place: then nobody else may say anything there.
+    #[must_use]
+    pub fn midway(&self, connection: u64) -> &AtomicU64 {
+        &self.midway[(connection % MIDWAY as u64) as usize]
     }
 
     /// Counts an error.

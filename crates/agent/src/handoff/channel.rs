@@ -174,6 +174,7 @@ mod tests {
                 reason: "no plugin".into(),
             },
             ToAgent::Taken { number: 1 },
+            ToAgent::Opened { number: 2 },
             ToAgent::Content {
                 number: 3,
                 wanted: Wanted::Find {

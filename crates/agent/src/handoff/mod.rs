@@ -124,6 +124,12 @@ pub enum ToAgent {
         /// Its number.
         number: u64,
     },
+    /// The client of the connection speaks the native protocol, and has been let in: it
+    /// understands last words.
+    Opened {
+        /// Its number.
+        number: u64,
+    },
     /// The connection has ended and everything it had is released.
     Ended {
         /// Its number.

@@ -101,6 +101,7 @@ impl ToAgent {
             Self::Ready { about } => packet(1, None, about),
             Self::Failed { reason } => packet(2, None, reason),
             Self::Taken { number } => packet(3, Some(*number), ""),
+            Self::Opened { number } => packet(9, Some(*number), ""),
             Self::Ended { number, reason } => packet(4, Some(*number), reason),
             Self::Stuck { number, reason } => packet(8, Some(*number), reason),
             Self::Content { number, wanted } => {
@@ -131,6 +132,9 @@ impl ToAgent {
                 let (number, reason) = numbered(rest)?;
                 Some(Self::Ended { number, reason })
             }
+            9 => Some(Self::Opened {
+                number: numbered(rest)?.0,
+            }),
             8 => {
                 let (number, reason) = numbered(rest)?;
                 Some(Self::Stuck { number, reason })

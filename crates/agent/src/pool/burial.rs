@@ -1,12 +1,14 @@
 //! Workers that have ended, and what becomes of whom they served.
 
 use std::process::ExitStatus;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::worker::Use;
 use super::{Connection, Pool, Worker};
 use crate::board::End;
 use crate::process::{describe, reap_strangers};
+use crate::refuse::{SESSIONS_LOST, farewell};
 use crate::{debug, error, warn};
 
 impl Pool {
@@ -67,6 +69,9 @@ impl Pool {
         }
         if let (false, Some(tenant)) = (status.success(), used.only()) {
             self.tenants.crashed(tenant, now);
+            if let Some(known) = self.tenants.get(tenant) {
+                self.board.tenant_crashed(&known.tenant.name);
+            }
         }
         for told in told {
             self.tenants.free_row(told.tenant, told.row);
@@ -81,10 +86,14 @@ impl Pool {
                     "from {}: worker {number} (process {id}) {how} while it served it",
                     connection.origin,
                 );
-                crate::refuse::farewell(
-                    &connection.descriptor,
-                    &format!("the worker that served the connection was lost: {how}"),
-                );
+                // It is the last that the client reads, so it must not come into a frame.
+                let counts = process.counts();
+                let between = counts.is_some_and(|shared| {
+                    shared.counts().midway(connection.number).load(Relaxed) == 0
+                });
+                let words = format!("the agent's worker for it {how}; {SESSIONS_LOST}");
+                let words = (connection.opened && between).then_some(&words[..]);
+                farewell(connection.descriptor, words);
                 self.tenants.left(connection.tenant);
             } else {
                 debug!(

@@ -206,6 +206,10 @@ impl Worker {
                     );
                 }
             }
+            ToAgent::Opened { number } => {
+                let opened = self.connections.iter_mut().find(|c| c.number == number);
+                opened.into_iter().for_each(|c| c.opened = true);
+            }
             ToAgent::Ended { number, reason } => self.ended(number, &reason, cache, tenants),
             ToAgent::Content { number, wanted } => self.ask(cache, number, wanted),
             ToAgent::Stuck { number, reason } => {

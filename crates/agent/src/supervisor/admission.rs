@@ -97,6 +97,7 @@ impl Supervisor {
             who,
             descriptor: accepted.descriptor,
             taken: false,
+            opened: false,
         });
     }
 

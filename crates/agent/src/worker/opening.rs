@@ -19,7 +19,7 @@ use super::service::Service;
 use super::sessions::Sessions;
 use super::tenant::Tenant;
 use super::tensors::Tensors;
-use crate::{debug, warn};
+use crate::{counts, debug, warn};
 
 /// How long a client may take to say HELLO.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,7 +103,8 @@ impl Connection {
             number,
             pool: Arc::clone(reader.pool()),
             reader: Mutex::new(reader),
-            writer: FrameWriter::with_ring(Arc::clone(&stream), tx),
+            writer: FrameWriter::with_ring(Arc::clone(&stream), tx)
+                .counting(counts::mine().midway(number)),
             stream,
             limits,
             client_takes,

@@ -16,6 +16,7 @@ use super::requests::Requests;
 use super::service;
 use super::watch::Watched;
 use crate::ledger::Quota;
+use crate::refuse::SESSIONS_LOST;
 use crate::{counts, debug};
 
 const TOO_LONG: &str = "the deadline has passed while the operation ran";
@@ -166,7 +167,11 @@ impl Timed for Connection {
             self.tenant.note(Quota::Deadline);
             if about.shortened {
                 // The client waits for longer, and may not go on with its memory.
-                self.note(format!("an operation of {about:?} took longer than it may"));
+                let name = counts::name_of(about.operation);
+                let text = format!("{name} took longer than the agent's policy lets it");
+                let farewell = format!("{text}, with arguments in shared memory; {SESSIONS_LOST}");
+                self.writer.post(&buffer.last_words(ETIMEDOUT, &farewell));
+                self.note(text);
                 self.stream.shutdown();
             }
         }

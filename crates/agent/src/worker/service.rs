@@ -132,6 +132,8 @@ impl Service {
                     service
                         .lock()
                         .insert(number, Open::Served(Arc::clone(&connection)));
+                    // Without an agent nobody would speak to the client either.
+                    let _ = send_to_agent(&service.channel, &ToAgent::Opened { number });
                     service.watch.add(number, Arc::clone(&connection));
                     // After it is in the list: either this sees the flag, or `leave` sees it.
                     if service.leaving.load(Ordering::SeqCst) {

@@ -187,7 +187,11 @@ impl Agent {
 
     /// The worker that serves a connection, as the log tells.
     pub fn worker_of(&self, client: &Client) -> u32 {
-        let number = client.connection.granted().connection;
+        self.worker_numbered(client.connection.granted().connection)
+    }
+
+    /// The worker that serves the connection of a number.
+    pub fn worker_numbered(&self, number: u64) -> u32 {
         let mark = format!("connection {number}: from ");
         let mut process = None;
         wait_until("the log names the worker", || {

@@ -1,7 +1,7 @@
 //! The leader: the caller who reads the stream, for itself and for others.
 
-use super::Connection;
 use super::reply::Expected;
+use super::{Connection, parting};
 use crate::error::{CallError, ReadError};
 use crate::outputs::Outputs;
 use crate::reader::FrameReader;
@@ -10,8 +10,8 @@ use crate::table::{Meaning, Table};
 use crate::timed::{Present, Source, Timed};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use vaccel_wire::{FrameBuffer, GOING_AWAY, Header, Kind, WireError};
 
@@ -124,11 +124,11 @@ impl Connection {
                     };
                     match self.take(header, expected, frames, &mut source, outputs) {
                         Ok(result) => break Led::Reply(result),
-                        Err(error) => break self.fault(&error),
+                        Err(error) => break self.fault(&error, frames),
                     }
                 }
                 Ok(_) => {}
-                Err(error) => break self.fault(&error),
+                Err(error) => break self.fault(&error, frames),
             }
             let reached = match goal {
                 Goal::Reply(..) => false,
@@ -155,7 +155,7 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) => {
                     // Nothing there is no fault.
-                    self.fault(&error);
+                    self.fault(&error, &reading.frames);
                     return;
                 }
             }
@@ -163,12 +163,14 @@ impl Connection {
     }
 
     /// What an error of reading means for the leader and the connection.
-    fn fault(&self, error: &ReadError) -> Led {
+    fn fault(&self, error: &ReadError, frames: &FrameReader) -> Led {
         if matches!(error, ReadError::TimedOut) {
             return Led::TimedOut;
         }
         let fault = self.writer.fault().or_else(|| self.writer.stream().fault());
-        let reason = match (fault, error) {
+        let ended = matches!(error, ReadError::Closed | ReadError::Truncated);
+        let said = self.parting(frames).filter(|_| ended);
+        let reason = match (said.map(Arc::from).or(fault), error) {
             (Some(reason), _) => reason.to_string(),
             (None, ReadError::Closed) => "the agent hung up".into(),
             (None, ReadError::Truncated) => "the agent hung up in the middle of a reply".into(),
@@ -216,6 +218,9 @@ impl Connection {
         }
         if Some(header.request) == own {
             return Ok(header);
+        }
+        if parting::is_last(&header) {
+            return Err(self.part(frames, source));
         }
         let meaning = self.lock().meaning(header.request);
         match meaning {

@@ -16,8 +16,8 @@ use crate::sys::{self, Piece};
 use crate::timed::Source;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Offsets in the control block of a ring, each on a cache line of its own.
@@ -28,6 +28,11 @@ const ASLEEP: usize = 128;
 /// Where the control blocks of requests and replies are.
 pub(crate) const REQUESTS: usize = 0;
 pub(crate) const REPLIES: usize = 256;
+
+/// What a bell is.
+const BELL: u8 = 0;
+/// The most that is kept of what came on the socket and is no bell.
+const MAX_WORDS: usize = 8 << 10;
 
 /// Where the data of the first ring begins.
 pub(crate) const DATA: usize = 4096;
@@ -163,7 +168,7 @@ impl Tx {
         if !doorbell::must_ring(self.end.cell(ASLEEP)) {
             return Ok(());
         }
-        match sys::send(bell, &[0], libc::MSG_DONTWAIT) {
+        match sys::send(bell, &[BELL], libc::MSG_DONTWAIT) {
             // A socket full of bells wakes as well as one more.
             Err(e) if !sys::is_would_block(&e) => Err(e),
             _ => Ok(()),
@@ -204,6 +209,8 @@ impl Tx {
 pub struct Rx {
     end: End,
     spin: Arc<Spin>,
+    /// What came on the socket and is no bell.
+    words: Mutex<Vec<u8>>,
 }
 
 impl Rx {
@@ -215,7 +222,11 @@ impl Rx {
         spin: Arc<Spin>,
     ) -> Option<Self> {
         let end = End::new(region, control, data, size)?;
-        Some(Self { end, spin })
+        Some(Self {
+            end,
+            spin,
+            words: Mutex::default(),
+        })
     }
 
     /// Takes bytes that are there; 0 when there are none.
@@ -283,9 +294,32 @@ impl Rx {
             return Ok(true);
         }
         let mut bells = [0; 64];
-        let woken = bell.recv(&mut bells, false).map(|n| n > 0);
+        let woken = bell.recv(&mut bells, false);
+        if let Ok(n) = woken {
+            self.listen(&bells[..n]);
+        }
+        let woken = woken.map(|n| n > 0);
         doorbell::get_up(self.end.cell(ASLEEP));
         woken
+    }
+
+    /// Keeps what is no bell: see [`vaccel_wire::LAST_WORDS`].
+    fn listen(&self, bytes: &[u8]) {
+        if bytes.iter().all(|&byte| byte == BELL) && self.words().is_empty() {
+            return;
+        }
+        let mut words = self.words();
+        let first = bytes.iter().position(|&byte| byte != BELL);
+        let new = if words.is_empty() { first } else { Some(0) };
+        let room = MAX_WORDS - words.len();
+        let new = &bytes[new.unwrap_or(bytes.len())..];
+        words.extend_from_slice(&new[..new.len().min(room)]);
+    }
+
+    /// What came on the socket and is no bell, as far as it is looked at.
+    pub(crate) fn words(&self) -> MutexGuard<'_, Vec<u8>> {
+        // Bytes that are whole or not: whoever reads them checks.
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that nobody reads until a bell makes the socket readable. False when there
