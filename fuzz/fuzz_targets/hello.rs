@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vaccel_fuzz::hello(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vaccel_fuzz_targets::hello(data));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vaccel_fuzz::messages(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vaccel_fuzz_targets::messages(data));

@@ -116,29 +116,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What `cargo xtask test` runs: corpora and mutations of them on any toolchain, then
-/// libFuzzer for two seconds a target.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn briefly() -> Result<()> {
-    crate::process::run(
-        cargo()
-            .current_dir(root().join("fuzz"))
-            .args(["test", "--quiet", "--test", "corpora"])
-            .env("CARGO_TARGET_DIR", target_dir().join("fuzz")),
-    )?;
-    run(&Options {
-        seconds: 2,
-        target: Vec::new(),
-        jobs: None,
-        json: None,
-        input: None,
-        asan: false,
-        list: false,
-    })
-}
-
 /// The targets there are: one file each.
 fn targets() -> Result<Vec<String>> {
     let folder = root().join("fuzz/fuzz_targets");

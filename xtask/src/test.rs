@@ -76,7 +76,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             process::run(&mut test)
         })?;
         step("models", || crate::models::check_staged(&prefix))?;
-        step("fuzzing, briefly", crate::fuzz::briefly)?;
     }
     eprintln!("all tests passed in {} s", begin.elapsed().as_secs());
     Ok(())

@@ -17,6 +17,8 @@ use crate::terms::{Library, Limits};
 const CRASHES: u64 = 20;
 /// Weights that the kernel takes.
 const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=10_000;
+/// Room for the hashes of ten thousand tokens, with names.
+const MAX_TOKEN_FILE: u64 = 1 << 20;
 /// The greatest rate: one request a nanosecond.
 const MAX_RATE: u64 = 1_000_000_000;
 
@@ -321,8 +323,14 @@ impl Builder<'_> {
 
 /// Hashes of tokens, one in a line, with anything after a space.
 fn tokens_of(path: &Path) -> Result<Vec<Digest>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot read {}: {e}", path.display());
+    // A pipe or a device would hold up the agent, or never end.
+    let about = std::fs::metadata(path).map_err(|e| cannot(&e))?;
+    if !about.is_file() || about.len() > MAX_TOKEN_FILE {
+        let what = format!("it is not a file of at most {MAX_TOKEN_FILE} bytes");
+        return Err(cannot(&what));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
     let mut tokens = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         let Some(hex) = line

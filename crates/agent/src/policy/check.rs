@@ -46,8 +46,8 @@ fn print_tenant(out: &mut String, tenant: &Tenant) {
         None => line(out, "# exec: any library"),
         Some(list) => {
             let entry = |l: &crate::terms::Library| match &l.blake3 {
-                Some(hash) => format!("{{ path = {:?}, blake3 = {hash:?} }}", l.path),
-                None => format!("{{ path = {:?} }}", l.path),
+                Some(hash) => format!("{{ path = {}, blake3 = {hash:?} }}", quoted(&l.path)),
+                None => format!("{{ path = {} }}", quoted(&l.path)),
             };
             let list: Vec<String> = list.iter().map(entry).collect();
             line(out, &format!("exec = [{}]", list.join(", ")));
@@ -69,6 +69,10 @@ fn print_tenant(out: &mut String, tenant: &Tenant) {
         ("crashes", tenant.crashes),
     ] {
         match value {
+            // Numbers of TOML have a sign; what is larger is a size, which may be a text.
+            Some(value) if i64::try_from(value).is_err() => {
+                line(out, &format!("{key} = \"{value}\""));
+            }
             Some(value) => line(out, &format!("{key} = {value}")),
             None if key == "burst" => {}
             None => line(
@@ -104,7 +108,7 @@ fn print_match(from: &Match) -> String {
         ("fingerprint", &fingerprint),
     ] {
         if let Some(value) = value {
-            keys.push(format!("{key} = {value:?}"));
+            keys.push(format!("{key} = {}", quoted(value)));
         }
     }
     if !from.tokens.is_empty() {
@@ -112,6 +116,20 @@ fn print_match(from: &Match) -> String {
         keys.push(format!("token_sha256 = \"({} known)\"", from.tokens.len()));
     }
     format!("{{ {} }}", keys.join(", "))
+}
+
+/// A basic string of TOML, which knows other escapes than Rust does.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn time(time: Duration) -> String {

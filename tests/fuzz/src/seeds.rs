@@ -168,7 +168,6 @@ fn compatible(seeds: &mut Vec<Seed>) {
         session_id: 1,
         read_args: vec![Arg::default(); 2],
         write_args: vec![Arg::default()],
-        ..GenopRequest::default()
     };
     let torch = TorchModelRunRequest {
         in_tensors: vec![Tensor {
@@ -268,9 +267,22 @@ fn texts(seeds: &mut Vec<Seed>) {
     seeds.push(("image", "pgm", b"P5 2 1 255 ab".to_vec()));
 }
 
+/// A policy that asks for no tokens, so that what is printed of it can be read again.
+const POLICY: &str = r#"unknown = "b"
+defaults = { worker = "tenant", weight = 7, quota = { memory = "9000000T", rate = 9 } }
+[[tenant]]
+name = "a"
+match = [{ subject = "CN=\u0001\"x\u00ad\\", gid = 4 }, { address = "::1", cid = 3 }]
+allow = { ops = ["image_*", "noop"], exec = [{ path = "/\u007f/**" }], plugins = ["noop"] }
+quota = { model_bytes = 65536, burst = 0, deadline = "49h", grace = "1ms", nice = 19 }
+[[tenant]]
+name = "b"
+worker = "shared"
+"#;
+
 /// Files of the repository.
 fn files(seeds: &mut Vec<Seed>) {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for name in [
         "depth",
         "detect",
@@ -283,6 +295,10 @@ fn files(seeds: &mut Vec<Seed>) {
         let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         seeds.push(("model_toml", name, bytes));
     }
+    let file = root.join("deploy/agent.toml");
+    let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    seeds.push(("agent_toml", "example", bytes));
+    seeds.push(("agent_toml", "plain", POLICY.as_bytes().to_vec()));
     for name in ["cmyk", "progressive", "restart"] {
         let file = root.join(format!("crates/vision/tests/data/{name}.jpg"));
         let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
