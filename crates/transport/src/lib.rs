@@ -12,11 +12,13 @@
 
 mod address;
 mod buffer;
+mod connect;
 mod connection;
 mod error;
 pub mod fork;
 pub mod handshake;
 mod listener;
+mod message;
 mod outputs;
 mod reader;
 pub mod shm;
@@ -32,7 +34,8 @@ pub use buffer::{Buffer, Pool};
 pub use connection::{Connection, Options, Pending, Sink};
 pub use error::{CallError, ConnectError, ListenError, ReadError, SendError};
 pub use listener::{Listener, ListenerOptions};
+pub use message::Message;
 pub use outputs::{Collect, Destination, Outputs, PlaceError};
-pub use reader::{FrameReader, Message};
+pub use reader::FrameReader;
 pub use stream::{Family, Peer, Stream};
 pub use writer::FrameWriter;

@@ -1,7 +1,7 @@
 //! The requests in flight on a connection.
 
 use crate::connection::Submitted;
-use crate::reader::Message;
+use crate::message::Message;
 use crate::shm::Block;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,6 +1,7 @@
 //! Tensors of the neutral interface as arguments, sent or kept by the agent.
 
-use super::{Call, bytes};
+use super::Call;
+use super::arguments::bytes;
 use crate::outputs::{self, What};
 use std::ffi::CStr;
 use vaccel_plugin::abi::arg::{ARG_CUSTOM, CUSTOM_TENSOR, vaccel_arg};
