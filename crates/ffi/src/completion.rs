@@ -56,6 +56,219 @@ unsafe fn list<T>(first: *const T, count: usize, name: &'static str) -> Result<&
     Ok(unsafe { std::slice::from_raw_parts(first.as_ptr(), count) })
 }
 
+/// Functions that submit a call. Their arguments are those of the function that waits, then come
+/// options and a place for the completion; a body checks arguments and gives what makes the call.
+macro_rules! submissions {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident($sess:ident $(, $arg:ident: $type:ty)* $(,)?) = $op:ident $call:block
+    )*) => {
+        export! {$(
+            $(#[$doc])*
+            fn $name(
+                $sess: *mut vaccel_session,
+                $($arg: $type,)*
+                opts: *const vaccel_async_options,
+                out: *mut *mut vaccel_completion,
+            ) {
+                let ($sess, out) = (ptr!($sess), ptr!(out));
+                let call = $call;
+                submit($sess, $op, true, options(opts)?, out, call)
+            }
+        )*}
+    };
+}
+
+submissions! {
+    /// Submits `vaccel_noop`.
+    fn vaccel_noop_async(sess) = OP_NOOP {
+        move || op::noop(sess)
+    }
+
+    /// Submits `vaccel_sgemm`.
+    fn vaccel_sgemm_async(
+        sess,
+        m: i64,
+        n: i64,
+        k: i64,
+        alpha: f32,
+        a: *mut f32,
+        lda: i64,
+        b: *mut f32,
+        ldb: i64,
+        beta: f32,
+        c: *mut f32,
+        ldc: i64,
+    ) = OP_BLAS_SGEMM {
+        let (a, b, c) = (ptr!(a), ptr!(b), ptr!(c));
+        let g = Sgemm { m, n, k, alpha, a, lda, b, ldb, beta, c, ldc };
+        move || vector::sgemm(sess, g)
+    }
+
+    /// Submits `vaccel_minmax`.
+    fn vaccel_minmax_async(
+        sess,
+        indata: *const f64,
+        ndata: c_int,
+        low_threshold: c_int,
+        high_threshold: c_int,
+        outdata: *mut f64,
+        min: *mut f64,
+        max: *mut f64,
+    ) = OP_MINMAX {
+        let (indata, outdata, ends) = (ptr!(indata), ptr!(outdata), [ptr!(min), ptr!(max)]);
+        let thresholds = [low_threshold, high_threshold];
+        move || vector::minmax(sess, indata, ndata, thresholds, outdata, ends)
+    }
+
+    /// Submits `vaccel_exec`.
+    fn vaccel_exec_async(
+        sess,
+        library: *const c_char,
+        fn_symbol: *const c_char,
+        read: *mut vaccel_arg,
+        nr_read: usize,
+        write: *mut vaccel_arg,
+        nr_write: usize,
+    ) = OP_EXEC {
+        let (library, symbol) = (text!(library), text!(fn_symbol));
+        let read = Args { first: read, count: nr_read };
+        let write = Args { first: write, count: nr_write };
+        move || exec::exec(sess, library, symbol, read, write)
+    }
+
+    /// Submits `vaccel_exec_with_resource`.
+    fn vaccel_exec_with_resource_async(
+        sess,
+        resource: *mut vaccel_resource,
+        fn_symbol: *const c_char,
+        read: *mut vaccel_arg,
+        nr_read: usize,
+        write: *mut vaccel_arg,
+        nr_write: usize,
+    ) = OP_EXEC_WITH_RESOURCE {
+        let (resource, symbol) = (ptr!(resource), text!(fn_symbol));
+        let read = Args { first: read, count: nr_read };
+        let write = Args { first: write, count: nr_write };
+        move || exec::exec_with_resource(sess, resource, symbol, read, write)
+    }
+
+    /// Submits `vaccel_image_classification`.
+    fn vaccel_image_classification_async(
+        sess,
+        img: *const c_void,
+        out_text: *mut c_uchar,
+        out_imgname: *mut c_uchar,
+        len_img: usize,
+        len_out_text: usize,
+        len_out_imgname: usize,
+    ) = OP_IMAGE_CLASSIFY {
+        let image = Image { data: img, size: len_img };
+        let text = Text { buffer: out_text, size: len_out_text };
+        let name = Text { buffer: out_imgname, size: len_out_imgname };
+        move || image::classify(sess, image, text, name)
+    }
+
+    /// Submits `vaccel_torch_model_run`.
+    fn vaccel_torch_model_run_async(
+        sess,
+        model: *mut vaccel_resource,
+        run_options: *const vaccel_torch_buffer,
+        inputs: *const *mut vaccel_torch_tensor,
+        nr_inputs: c_int,
+        outputs: *mut *mut vaccel_torch_tensor,
+        nr_outputs: c_int,
+    ) = OP_TORCH_MODEL_RUN {
+        let model = ptr!(model);
+        move || {
+            // SAFETY: the contract of the exported function, until the call is over.
+            unsafe {
+                torch::run(sess, model, run_options, inputs, nr_inputs, outputs, nr_outputs)
+            }
+        }
+    }
+
+    /// Submits `vaccel_tf_model_run`.
+    fn vaccel_tf_model_run_async(
+        sess,
+        model: *mut vaccel_resource,
+        run_options: *const vaccel_tf_buffer,
+        in_nodes: *const vaccel_tf_node,
+        inputs: *const *mut vaccel_tf_tensor,
+        nr_inputs: c_int,
+        out_nodes: *const vaccel_tf_node,
+        outputs: *mut *mut vaccel_tf_tensor,
+        nr_outputs: c_int,
+        status: *mut vaccel_tf_status,
+    ) = OP_TF_MODEL_RUN {
+        let model = ptr!(model);
+        let status = optional!(status);
+        move || {
+            let run = tf::Run {
+                options: run_options,
+                in_nodes,
+                inputs,
+                nr_inputs,
+                out_nodes,
+                outputs,
+                nr_outputs,
+                status,
+            };
+            // SAFETY: the contract of the exported function, until the call is over.
+            unsafe { tf::run(sess, model, run) }
+        }
+    }
+
+    /// Submits `vaccel_tflite_model_run`.
+    fn vaccel_tflite_model_run_async(
+        sess,
+        model: *mut vaccel_resource,
+        inputs: *const *mut vaccel_tflite_tensor,
+        nr_inputs: c_int,
+        outputs: *mut *mut vaccel_tflite_tensor,
+        nr_outputs: c_int,
+        status: *mut u8,
+    ) = OP_TFLITE_MODEL_RUN {
+        let model = ptr!(model);
+        let status = optional!(status);
+        move || {
+            // SAFETY: the contract of the exported function, until the call is over.
+            unsafe { tflite::run(sess, model, inputs, nr_inputs, outputs, nr_outputs, status) }
+        }
+    }
+}
+
+/// The operations that give nothing but an annotated picture.
+macro_rules! annotations {
+    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {
+        submissions! {$(
+            $(#[$doc])*
+            fn $name(
+                sess,
+                img: *const c_void,
+                out_imgname: *mut c_uchar,
+                len_img: usize,
+                len_out_imgname: usize,
+            ) = $op {
+                let image = Image { data: img, size: len_img };
+                let name = Text { buffer: out_imgname, size: len_out_imgname };
+                move || image::process(sess, $op, image, name)
+            }
+        )*}
+    };
+}
+
+annotations! {
+    /// Submits `vaccel_image_detection`.
+    vaccel_image_detection_async = OP_IMAGE_DETECT;
+    /// Submits `vaccel_image_segmentation`.
+    vaccel_image_segmentation_async = OP_IMAGE_SEGMENT;
+    /// Submits `vaccel_image_pose`.
+    vaccel_image_pose_async = OP_IMAGE_POSE;
+    /// Submits `vaccel_image_depth`.
+    vaccel_image_depth_async = OP_IMAGE_DEPTH;
+}
+
 export! {
     /// Submits the operation that the first read argument names.
     fn vaccel_genop_async(
@@ -74,161 +287,6 @@ export! {
         })
     }
 
-    /// Submits `vaccel_noop`.
-    fn vaccel_noop_async(
-        sess: *mut vaccel_session,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out) = (ptr!(sess), ptr!(out));
-        submit(sess, OP_NOOP, true, options(opts)?, out, move || op::noop(sess))
-    }
-
-    /// Submits `vaccel_sgemm`.
-    fn vaccel_sgemm_async(
-        sess: *mut vaccel_session,
-        m: i64,
-        n: i64,
-        k: i64,
-        alpha: f32,
-        a: *mut f32,
-        lda: i64,
-        b: *mut f32,
-        ldb: i64,
-        beta: f32,
-        c: *mut f32,
-        ldc: i64,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out) = (ptr!(sess), ptr!(out));
-        let (a, b, c) = (ptr!(a), ptr!(b), ptr!(c));
-        let g = Sgemm { m, n, k, alpha, a, lda, b, ldb, beta, c, ldc };
-        submit(sess, OP_BLAS_SGEMM, true, options(opts)?, out, move || vector::sgemm(sess, g))
-    }
-
-    /// Submits `vaccel_minmax`.
-    fn vaccel_minmax_async(
-        sess: *mut vaccel_session,
-        indata: *const f64,
-        ndata: c_int,
-        low_threshold: c_int,
-        high_threshold: c_int,
-        outdata: *mut f64,
-        min: *mut f64,
-        max: *mut f64,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out) = (ptr!(sess), ptr!(out));
-        let (indata, outdata, ends) = (ptr!(indata), ptr!(outdata), [ptr!(min), ptr!(max)]);
-        let thresholds = [low_threshold, high_threshold];
-        submit(sess, OP_MINMAX, true, options(opts)?, out, move || {
-            vector::minmax(sess, indata, ndata, thresholds, outdata, ends)
-        })
-    }
-
-    /// Submits `vaccel_exec`.
-    fn vaccel_exec_async(
-        sess: *mut vaccel_session,
-        library: *const c_char,
-        fn_symbol: *const c_char,
-        read: *mut vaccel_arg,
-        nr_read: usize,
-        write: *mut vaccel_arg,
-        nr_write: usize,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out) = (ptr!(sess), ptr!(out));
-        let (library, symbol) = (text!(library), text!(fn_symbol));
-        let read = Args { first: read, count: nr_read };
-        let write = Args { first: write, count: nr_write };
-        submit(sess, OP_EXEC, true, options(opts)?, out, move || {
-            exec::exec(sess, library, symbol, read, write)
-        })
-    }
-
-    /// Submits `vaccel_exec_with_resource`.
-    fn vaccel_exec_with_resource_async(
-        sess: *mut vaccel_session,
-        resource: *mut vaccel_resource,
-        fn_symbol: *const c_char,
-        read: *mut vaccel_arg,
-        nr_read: usize,
-        write: *mut vaccel_arg,
-        nr_write: usize,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out) = (ptr!(sess), ptr!(out));
-        let (resource, symbol) = (ptr!(resource), text!(fn_symbol));
-        let read = Args { first: read, count: nr_read };
-        let write = Args { first: write, count: nr_write };
-        submit(sess, OP_EXEC_WITH_RESOURCE, true, options(opts)?, out, move || {
-            exec::exec_with_resource(sess, resource, symbol, read, write)
-        })
-    }
-
-    /// Submits `vaccel_image_classification`.
-    fn vaccel_image_classification_async(
-        sess: *mut vaccel_session,
-        img: *const c_void,
-        out_text: *mut c_uchar,
-        out_imgname: *mut c_uchar,
-        len_img: usize,
-        len_out_text: usize,
-        len_out_imgname: usize,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out) = (ptr!(sess), ptr!(out));
-        let image = Image { data: img, size: len_img };
-        let text = Text { buffer: out_text, size: len_out_text };
-        let name = Text { buffer: out_imgname, size: len_out_imgname };
-        submit(sess, OP_IMAGE_CLASSIFY, true, options(opts)?, out, move || {
-            image::classify(sess, image, text, name)
-        })
-    }
-}
-
-/// The operations that give nothing but an annotated picture.
-macro_rules! annotations {
-    ($($(#[$doc:meta])* $name:ident = $op:ident;)*) => {
-        export! {$(
-            $(#[$doc])*
-            fn $name(
-                sess: *mut vaccel_session,
-                img: *const c_void,
-                out_imgname: *mut c_uchar,
-                len_img: usize,
-                len_out_imgname: usize,
-                opts: *const vaccel_async_options,
-                out: *mut *mut vaccel_completion,
-            ) {
-                let (sess, out) = (ptr!(sess), ptr!(out));
-                let image = Image { data: img, size: len_img };
-                let name = Text { buffer: out_imgname, size: len_out_imgname };
-                submit(sess, $op, true, options(opts)?, out, move || {
-                    image::process(sess, $op, image, name)
-                })
-            }
-        )*}
-    };
-}
-
-annotations! {
-    /// Submits `vaccel_image_detection`.
-    vaccel_image_detection_async = OP_IMAGE_DETECT;
-    /// Submits `vaccel_image_segmentation`.
-    vaccel_image_segmentation_async = OP_IMAGE_SEGMENT;
-    /// Submits `vaccel_image_pose`.
-    vaccel_image_pose_async = OP_IMAGE_POSE;
-    /// Submits `vaccel_image_depth`.
-    vaccel_image_depth_async = OP_IMAGE_DEPTH;
-}
-
-export! {
     /// Submits `vaccel_model_run`.
     fn vaccel_model_run_async(
         sess: *mut vaccel_session,
@@ -254,80 +312,6 @@ export! {
                 unsafe { std::slice::from_raw_parts_mut(outputs, nr_outputs) }
             };
             model::run(sess, res, inputs, outputs)
-        })
-    }
-
-    /// Submits `vaccel_torch_model_run`.
-    fn vaccel_torch_model_run_async(
-        sess: *mut vaccel_session,
-        model: *mut vaccel_resource,
-        run_options: *const vaccel_torch_buffer,
-        inputs: *const *mut vaccel_torch_tensor,
-        nr_inputs: c_int,
-        outputs: *mut *mut vaccel_torch_tensor,
-        nr_outputs: c_int,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out, model) = (ptr!(sess), ptr!(out), ptr!(model));
-        submit(sess, OP_TORCH_MODEL_RUN, true, options(opts)?, out, move || {
-            // SAFETY: the contract of the exported function, until the call is over.
-            unsafe {
-                torch::run(sess, model, run_options, inputs, nr_inputs, outputs, nr_outputs)
-            }
-        })
-    }
-
-    /// Submits `vaccel_tf_model_run`.
-    fn vaccel_tf_model_run_async(
-        sess: *mut vaccel_session,
-        model: *mut vaccel_resource,
-        run_options: *const vaccel_tf_buffer,
-        in_nodes: *const vaccel_tf_node,
-        inputs: *const *mut vaccel_tf_tensor,
-        nr_inputs: c_int,
-        out_nodes: *const vaccel_tf_node,
-        outputs: *mut *mut vaccel_tf_tensor,
-        nr_outputs: c_int,
-        status: *mut vaccel_tf_status,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out, model) = (ptr!(sess), ptr!(out), ptr!(model));
-        let status = optional!(status);
-        submit(sess, OP_TF_MODEL_RUN, true, options(opts)?, out, move || {
-            let run = tf::Run {
-                options: run_options,
-                in_nodes,
-                inputs,
-                nr_inputs,
-                out_nodes,
-                outputs,
-                nr_outputs,
-                status,
-            };
-            // SAFETY: the contract of the exported function, until the call is over.
-            unsafe { tf::run(sess, model, run) }
-        })
-    }
-
-    /// Submits `vaccel_tflite_model_run`.
-    fn vaccel_tflite_model_run_async(
-        sess: *mut vaccel_session,
-        model: *mut vaccel_resource,
-        inputs: *const *mut vaccel_tflite_tensor,
-        nr_inputs: c_int,
-        outputs: *mut *mut vaccel_tflite_tensor,
-        nr_outputs: c_int,
-        status: *mut u8,
-        opts: *const vaccel_async_options,
-        out: *mut *mut vaccel_completion,
-    ) {
-        let (sess, out, model) = (ptr!(sess), ptr!(out), ptr!(model));
-        let status = optional!(status);
-        submit(sess, OP_TFLITE_MODEL_RUN, true, options(opts)?, out, move || {
-            // SAFETY: the contract of the exported function, until the call is over.
-            unsafe { tflite::run(sess, model, inputs, nr_inputs, outputs, nr_outputs, status) }
         })
     }
 
