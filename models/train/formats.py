@@ -31,11 +31,11 @@ def weights():
     return layers
 
 
-def keras(layers, batch):
-    """The same net with pictures of [batch, 1, 8, 8] in front, as the ONNX file takes them."""
+def keras(layers):
+    """The same net with a picture of [1, 1, 8, 8] in front, as the ONNX file takes it."""
     import tensorflow as tf
 
-    x = given = tf.keras.Input(batch_shape=(batch, 1, 8, 8), name="input")
+    x = given = tf.keras.Input(batch_shape=(1, 1, 8, 8), name="input")
     x = tf.keras.layers.Permute((2, 3, 1))(x)
     for at, (kernel, bias) in enumerate(layers[:3]):
         layer = tf.keras.layers.Conv2D(kernel.shape[0], kernel.shape[2], padding="same", activation="relu")
@@ -104,20 +104,30 @@ def tflite(model, quantised):
     describe(folder, "model.tflite")
 
 
-def graphs(model):
+def graphs(layers):
     """Writes and checks a SavedModel and a frozen graph, both with an open batch."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    signature = [tf.TensorSpec([None, 1, 8, 8], tf.float32, name="input")]
-
-    @tf.function(input_signature=signature)
-    def serve(input):
-        return {"logits": model(input)}
-
-    folder = MODEL / "savedmodel"
+    # Variables of TensorFlow's own: those of Keras 3 are not restored by the C interface.
     module = tf.Module()
-    module.model, module.serve = model, serve
+    module.kernels = [tf.Variable(kernel.transpose(2, 3, 1, 0)) for kernel, _ in layers[:3]]
+    module.kernels.append(tf.Variable(layers[3][0].T))
+    module.biases = [tf.Variable(bias) for _, bias in layers]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1, 8, 8], tf.float32, name="input")])
+    def serve(input):
+        x = tf.transpose(input, [0, 2, 3, 1])
+        for at in range(3):
+            x = tf.nn.relu(tf.nn.conv2d(x, module.kernels[at], 1, "SAME") + module.biases[at])
+            if at == 1:
+                x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        # Flattened with the channels in front, as the matrix expects.
+        x = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, layers[3][0].shape[1]])
+        return {"logits": tf.matmul(x, module.kernels[3]) + module.biases[3]}
+
+    module.serve = serve
+    folder = MODEL / "savedmodel"
     tf.saved_model.save(module, str(folder), signatures=serve)
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     read = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -156,11 +166,11 @@ def torchscript(layers):
 def main(wanted):
     layers = weights()
     if "tensorflow" in wanted:
-        model = keras(layers, batch=1)
+        model = keras(layers)
         check("keras", lambda x: model(x).numpy(), EXACT)
         tflite(model, quantised=False)
         tflite(model, quantised=True)
-        graphs(keras(layers, batch=None))
+        graphs(layers)
     if "torch" in wanted:
         torchscript(layers)
 

@@ -65,6 +65,7 @@ fn plugins_export_their_entry_and_nothing_else() {
         "onnxruntime",
         "tflite",
         "openvino",
+        "tf",
         "blas",
         "opencl",
         "opencv",

@@ -103,6 +103,20 @@ const RUNTIMES: &[Runtime] = &[
         }],
         system: &[],
     },
+    Runtime {
+        name: "tf",
+        about: "TensorFlow 2.21 for the processor, with its C interface",
+        packages: &[Package {
+            client: Client::Pip,
+            what: "tensorflow-cpu==2.21.0",
+            sha256: "2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c",
+            keep: &[
+                ("tensorflow/", "libtensorflow_cc.so."),
+                ("tensorflow/", "libtensorflow_framework.so."),
+            ],
+        }],
+        system: &[],
+    },
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {

@@ -28,6 +28,7 @@ const PLUGINS: &[&str] = &[
     "onnxruntime",
     "tflite",
     "openvino",
+    "tf",
 ];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -20,6 +20,7 @@ const KNOWN: &[&str] = &[
     "onnxruntime",
     "tflite",
     "openvino",
+    "tf",
 ];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {

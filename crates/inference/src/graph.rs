@@ -40,6 +40,13 @@ pub trait Graph: Send + Sync + 'static {
         self.run(inputs, outputs)
     }
 
+    /// Index of an input, or output, that a name means which is not its port's: what the
+    /// framework's own calls name it, say.
+    fn also_called(&self, input: bool, name: &str) -> Option<usize> {
+        let _ = (input, name);
+        None
+    }
+
     /// Format: `onnx`, `tflite`, ...
     fn format(&self) -> &'static str;
 
@@ -79,6 +86,10 @@ impl<G: Graph> Graph for std::sync::Arc<G> {
         outputs: &mut [Output<'_, '_>],
     ) -> Result<()> {
         (**self).run_with(options, inputs, outputs)
+    }
+
+    fn also_called(&self, input: bool, name: &str) -> Option<usize> {
+        (**self).also_called(input, name)
     }
 
     fn format(&self) -> &'static str {

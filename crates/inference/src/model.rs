@@ -62,7 +62,7 @@ impl<G: Graph> Loaded<G> {
         let ports = self.graph.inputs();
         let mut bound: Vec<Input<'a>> = Vec::with_capacity(ports.len());
         for (position, tensor) in inputs.enumerate() {
-            let at = port::find("input", ports, tensor.name(), position)?;
+            let at = self.find(true, tensor.name(), position)?;
             if bound.iter().any(|input| input.port == at) {
                 bail!(EINVAL, "input `{}` is given twice", ports[at].name);
             }
@@ -75,6 +75,22 @@ impl<G: Graph> Loaded<G> {
             });
         }
         Ok(bound)
+    }
+
+    /// Index of the input or output that a caller means: by name, else by position.
+    ///
+    /// # Errors
+    /// `EINVAL` with the names there are.
+    pub(crate) fn find(&self, input: bool, name: Option<&str>, position: usize) -> Result<usize> {
+        let (kind, ports) = if input {
+            ("input", self.graph.inputs())
+        } else {
+            ("output", self.graph.outputs())
+        };
+        port::find(kind, ports, name, position).or_else(|e| {
+            name.and_then(|name| self.graph.also_called(input, name))
+                .ok_or(e)
+        })
     }
 
     /// `EINVAL` with the name of an input that has no value.
@@ -104,7 +120,7 @@ impl<G: Graph> Loaded<G> {
         let ports = self.graph.outputs();
         let mut wanted = Vec::with_capacity(outputs.len());
         for (position, out) in outputs.iter_mut().enumerate() {
-            let port = port::find("output", ports, out.name(), position)?;
+            let port = self.find(false, out.name(), position)?;
             check_room(&ports[port], out)?;
             wanted.push(Output { port, to: out });
         }

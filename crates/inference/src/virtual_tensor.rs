@@ -6,7 +6,6 @@ use vaccel_vision::{Answer, Frame, InputData, InputTensor, MapData, Prepared, Vi
 
 use crate::graph::{Graph, Input, Output};
 use crate::model::{Loaded, VIRTUAL, check_room};
-use crate::port;
 
 const IMAGE: &str = "vaccel.image";
 const OUTPUTS: [&str; 4] = [
@@ -121,7 +120,7 @@ fn targets<G: Graph>(model: &Loaded<G>, outputs: &mut [TensorOut<'_>]) -> Result
                 OUTPUTS.join(", ")
             ),
             (None, name) => {
-                let at = port::find("output", ports, name, position)?;
+                let at = model.find(false, name, position)?;
                 check_room(&ports[at], out)?;
                 Target::Own(at)
             }
