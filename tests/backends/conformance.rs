@@ -10,72 +10,17 @@
 #[path = "../../plugins/onnx/tests/support/mod.rs"]
 mod support;
 
+mod models;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use models::{MODELS, arg_max, digits, first_output, forms, input, loaded, open, ports};
 use serde_json::{Value as Json, json};
-use support::npz::{self, Array};
-use support::{PLUGIN, Sent, Session, Tensor, resident, trained};
+use support::npz;
+use support::{PLUGIN, Sent, Tensor, resident, trained};
 use vaccel_plugin::Dtype;
-
-/// A model in one format: name of the format as plugins list it, its name in the matrix,
-/// where it is under the folder of the model, how far numbers may be from the reference.
-struct Form {
-    format: &'static str,
-    shown: &'static str,
-    place: &'static str,
-    tolerance: f32,
-}
-
-const FORMS: &[Form] = &[
-    Form {
-        format: "onnx",
-        shown: "ONNX",
-        place: "model.onnx",
-        tolerance: 2e-4,
-    },
-    Form {
-        format: "torchscript",
-        shown: "TorchScript",
-        place: "torchscript/model.pt",
-        tolerance: 2e-4,
-    },
-    Form {
-        format: "savedmodel",
-        shown: "SavedModel",
-        place: "savedmodel",
-        tolerance: 2e-4,
-    },
-    Form {
-        format: "graphdef",
-        shown: "frozen graph",
-        place: "graphdef/model.pb",
-        tolerance: 2e-4,
-    },
-    Form {
-        format: "tflite",
-        shown: "TFLite",
-        place: "tflite/model.tflite",
-        tolerance: 2e-4,
-    },
-    Form {
-        format: "tflite",
-        shown: "TFLite int8",
-        place: "tflite-int8/model.tflite",
-        // TensorFlow's own interpreter is off by 0.271: models/train/formats.py.
-        tolerance: 0.3,
-    },
-];
-
-const MODELS: &[&str] = &[
-    "digits-8x8",
-    "classify",
-    "detect",
-    "segment",
-    "pose",
-    "depth",
-];
 
 /// False, with a line that says so, when the runtime is missing.
 fn ready() -> bool {
@@ -95,108 +40,6 @@ fn ready() -> bool {
     );
     println!("{line}");
     false
-}
-
-/// The forms of a model that this backend reads and that are there.
-fn forms(model: &str) -> Vec<(&'static Form, PathBuf)> {
-    let about = PLUGIN.describe();
-    let reads = |format: &str| {
-        let formats = about["formats"].as_array().unwrap();
-        formats.iter().any(|f| f == format)
-    };
-    FORMS
-        .iter()
-        .filter(|form| reads(form.format))
-        .map(|form| (form, trained(model).join(form.place)))
-        .filter(|(_, path)| path.exists())
-        .collect()
-}
-
-fn open(path: &Path) -> Session {
-    let mut session = Session::new();
-    if path.is_dir() {
-        session.add_folder(path);
-    } else {
-        session.add_files(&[path]);
-    }
-    session
-}
-
-fn loaded(path: &Path) -> Session {
-    let session = open(path);
-    session
-        .load(0, "")
-        .unwrap_or_else(|e| panic!("{}: {e:?}", path.display()));
-    session
-}
-
-/// The small digits of the test set as `[1, 1, 8, 8]`, and their classes.
-fn digits() -> Vec<(Vec<f32>, i64)> {
-    let arrays = npz::read(&trained("digits-8x8").join("test.npz"));
-    let labels = integers(&arrays["labels"]);
-    let images = arrays["images"].bytes.chunks_exact(8 * 8 * 3);
-    let grey = |rgb: &[u8]| {
-        rgb.chunks_exact(3)
-            .map(|p| f32::from(p[0]) / 255.0)
-            .collect()
-    };
-    images.map(grey).zip(labels).collect()
-}
-
-fn integers(array: &Array) -> Vec<i64> {
-    let bytes = &array.bytes;
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&b| i64::from_le_bytes(b))
-        .collect()
-}
-
-/// Name and shape of an input or output.
-struct Port {
-    name: String,
-    shape: Vec<i64>,
-}
-
-impl Port {
-    /// Reads `name: f32 [-1, 2]`.
-    fn parse(text: &str) -> Self {
-        let (name, rest) = text.rsplit_once(": ").unwrap();
-        let dims = rest.split(['[', ']']).nth(1).unwrap();
-        Self {
-            name: name.to_owned(),
-            shape: dims
-                .split(',')
-                .filter_map(|d| d.trim().parse().ok())
-                .collect(),
-        }
-    }
-}
-
-/// The first input and the first output of the model.
-fn ports(session: &Session) -> (Port, Port) {
-    let info = session.info(0).unwrap();
-    (Port::parse(&info.inputs[0]), Port::parse(&info.outputs[0]))
-}
-
-/// The first input of a model, filled: with a digit where it takes one, else with a
-/// pattern that is the same everywhere.
-fn input(session: &Session, values: &[f32]) -> Tensor {
-    let (first, _) = ports(session);
-    let shape: Vec<i64> = first.shape.iter().map(|&d| d.max(1)).collect();
-    Tensor::of(&first.name, &shape, values)
-}
-
-fn first_output(session: &Session, values: &[f32]) -> Vec<f32> {
-    let name = ports(session).1.name;
-    let outputs = session.run(0, &[input(session, values)], &[&name]);
-    outputs.unwrap().remove(0).values()
-}
-
-fn arg_max(values: &[f32]) -> i64 {
-    let best = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    best.unwrap().0 as i64
 }
 
 /// Adds a cell to the matrix of this backend.

@@ -8,6 +8,8 @@
 mod api;
 mod dtype;
 mod graph;
+mod options;
+mod ports;
 
 use vaccel_inference::runtime::{Once, Runtime, Spec};
 use vaccel_inference::{Cache, Engine, Kinds, Settings, Source, available_threads};
