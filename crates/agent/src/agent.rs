@@ -27,6 +27,7 @@ use crate::successor;
 use crate::supervisor::{Life, Supervisor};
 use crate::tenants::Tenants;
 use crate::tls::Tls;
+use crate::traces::Exporter;
 use crate::vaccel_config::VaccelConfig;
 use crate::{error, info, log};
 
@@ -126,9 +127,15 @@ fn run(mut options: Options) -> Result<()> {
     if cache.is_some() {
         recipe.arguments.push("--content".into());
     }
+    let traces = options.otlp_endpoint.as_deref().map(Exporter::start);
+    let traces = traces.transpose()?;
+    if traces.is_some() {
+        recipe.arguments.push("--traces".into());
+    }
     let settings = Settings {
         recipe,
         cache,
+        traces,
         idle: options.pool.into(),
     };
     if let Some(file) = &policy.file {

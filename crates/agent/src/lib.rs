@@ -46,6 +46,7 @@ pub mod supervisor;
 pub mod tenants;
 pub mod terms;
 pub mod tls;
+pub mod traces;
 pub mod vaccel_config;
 pub mod worker;
 

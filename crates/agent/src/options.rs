@@ -199,6 +199,16 @@ pub struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "default", value_parser = metrics)]
     pub metrics: Metrics,
 
+    /// Where spans of requests that belong to a trace are sent (OpenTelemetry, OTLP/HTTP with
+    /// protobuf): a URL to which `/v1/traces` is added, such as http://127.0.0.1:4318.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        value_parser = crate::traces::endpoint
+    )]
+    pub otlp_endpoint: Option<String>,
+
     /// What is logged: error, warn, info or debug.
     #[arg(
         long,

@@ -251,6 +251,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.try_wait().is_none() {
+            // With what it started; its number is its own until it is waited for.
+            if let Some(pid) = self.pid() {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
             self.kill();
             let _ = self.child.wait();
         }

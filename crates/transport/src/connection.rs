@@ -45,7 +45,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 pub use submitted::Sink;
 pub(crate) use submitted::Submitted;
-use vaccel_wire::{Frame, FrameBuffer, Hello, Kind, Limits, WireError};
+use vaccel_wire::{Frame, FrameBuffer, Hello, Kind, Limits, Trace, WireError};
 
 /// The most requests that a client has in flight, whatever the agent grants.
 const MOST_IN_FLIGHT: u16 = 256;
@@ -69,6 +69,8 @@ pub struct Options {
     pub share_memory: bool,
     /// What is spent to see replies in shared memory sooner.
     pub mode: shm::Mode,
+    /// The trace that requests belong to, told to agents that record traces.
+    pub trace: Option<Trace>,
 }
 
 impl Default for Options {
@@ -82,6 +84,7 @@ impl Default for Options {
             security: Security::default(),
             share_memory: true,
             mode: shm::Mode::default(),
+            trace: None,
         }
     }
 }
@@ -106,6 +109,8 @@ pub struct Connection {
     not_shared: Option<String>,
     /// The agent has said that it goes away.
     leaving: AtomicBool,
+    /// The trace that requests belong to, where the agent wants to know.
+    trace: Option<Trace>,
     /// What the agent said when it gave the connection up.
     parting: OnceLock<String>,
 }
@@ -138,6 +143,9 @@ impl Connection {
             hello.features |= vaccel_wire::FEATURE_SHARED_MEMORY;
         }
         hello.features |= vaccel_wire::FEATURE_KEPT_TENSORS;
+        if options.trace.is_some() {
+            hello.features |= vaccel_wire::FEATURE_TRACES;
+        }
         let granted = handshake::open(&stream, &hello, address, options.connect_timeout)?;
         let mut limits = Limits::for_frame(options.max_frame);
         let (mut memory, mut not_shared, mut ring) = (None, None, None);
@@ -180,9 +188,12 @@ impl Connection {
             attention: Condvar::new(),
             memory,
             not_shared,
-            granted,
             leaving: AtomicBool::new(false),
+            trace: options
+                .trace
+                .filter(|_| granted.features & vaccel_wire::FEATURE_TRACES != 0),
             parting: OnceLock::new(),
+            granted,
         })
     }
 
@@ -285,6 +296,9 @@ impl Connection {
     ) -> Result<Pending<'_>, (Option<u64>, CallError)> {
         if self.epoch != fork::epoch() {
             return Err((None, CallError::Forked));
+        }
+        if let (Some(trace), false) = (&self.trace, frame.is_ping()) {
+            frame.trace(trace);
         }
         if frame.frame_len() > self.granted.max_frame {
             let error = CallError::Request(WireError::TooLarge {

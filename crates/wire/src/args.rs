@@ -4,7 +4,7 @@ use crate::arg::{NO_NAME, TENSOR};
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::{
     Arg, DESCRIPTOR_LEN, FLAG_ALLOCATE, FLAG_DATA, FLAG_KEPT, FLAG_NULL, FLAG_SHARED, Header, Kind,
-    Layout, Limits, MAX_RANK, Place, Tensor, WireError,
+    Layout, Limits, MAX_RANK, Place, TRACE_LEN, Tensor, Trace, WireError,
 };
 
 /// The arguments of a received frame, checked, in place.
@@ -14,6 +14,7 @@ pub struct Args<'m> {
     writes: ArgIter<'m>,
     capacity: u64,
     shared: u64,
+    trace: Option<Trace>,
 }
 
 impl<'m> Args<'m> {
@@ -93,7 +94,10 @@ impl<'m> Args<'m> {
             }
             capacity = capacity.saturating_add(arg.size as u64);
         }
-        if !walk.extensions.is_empty() {
+        let mut trace = None;
+        if header.kind == Kind::Request && walk.extensions.len() == TRACE_LEN {
+            trace = Trace::decode(walk.extensions)?;
+        } else if !walk.extensions.is_empty() {
             let used = (meta.len() - walk.extensions.len()) as u64;
             return Err(length("the meta", used));
         }
@@ -116,6 +120,7 @@ impl<'m> Args<'m> {
             writes,
             capacity,
             shared,
+            trace,
         })
     }
 
@@ -142,6 +147,12 @@ impl<'m> Args<'m> {
     #[must_use]
     pub fn shared(&self) -> u64 {
         self.shared
+    }
+
+    /// The trace that a request belongs to.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace> {
+        self.trace
     }
 
     /// The message of an error reply; empty when there is none. Bytes that are

@@ -327,6 +327,7 @@ impl<'b, 'a> FrameBuilder<'b, 'a> {
         Frame {
             head,
             cuts: self.cuts,
+            traced: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::welcome::cut;
-use crate::{FrameBuilder, GOING_AWAY, HEADER_LEN, Header, Kind};
+use crate::{FrameBuilder, GOING_AWAY, HEADER_LEN, Header, Kind, MAX_META, TRACE_LEN, Trace};
 use vaccel_abi::error::EIO;
 
 /// The most bytes of the message of an error reply.
@@ -170,6 +170,8 @@ impl<'a> Cuts<'a> {
 pub struct Frame<'b, 'a> {
     pub(crate) head: &'b mut Vec<u8>,
     pub(crate) cuts: Cuts<'a>,
+    /// It has the context of a trace.
+    pub(crate) traced: bool,
 }
 
 impl<'b> Frame<'b, '_> {
@@ -179,6 +181,21 @@ impl<'b> Frame<'b, '_> {
         self.head[4..8].copy_from_slice(&deadline_ms.to_le_bytes());
         self.head[8..16].copy_from_slice(&request.to_le_bytes());
         self.head[16..24].copy_from_slice(&session.to_le_bytes());
+    }
+
+    /// Says which trace a request belongs to, at the end of its meta; once, and not where the
+    /// meta is as large as it may be. The peer must have agreed to
+    /// [`FEATURE_TRACES`](crate::FEATURE_TRACES).
+    pub fn trace(&mut self, trace: &Trace) {
+        let meta = u32_at(self.head, 28);
+        if self.traced || meta > MAX_META - TRACE_LEN as u32 {
+            return;
+        }
+        self.traced = true;
+        let at = HEADER_LEN + meta as usize;
+        self.head.splice(at..at, trace.encode());
+        self.head[28..32].copy_from_slice(&(meta + TRACE_LEN as u32).to_le_bytes());
+        self.cuts.shift(TRACE_LEN);
     }
 
     /// Number of the request.

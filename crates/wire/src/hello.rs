@@ -15,6 +15,9 @@ pub const FEATURE_SHARED_MEMORY: u32 = 1;
 /// Feature bit: the agent keeps tensors.
 pub const FEATURE_KEPT_TENSORS: u32 = 2;
 
+/// Feature bit: requests may carry the context of a [`Trace`](crate::Trace).
+pub const FEATURE_TRACES: u32 = 4;
+
 const TAG_TOKEN: u16 = 1;
 const TAG_CLIENT: u16 = 2;
 

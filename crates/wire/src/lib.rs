@@ -54,6 +54,7 @@ mod name;
 mod reader;
 mod scalar;
 mod share;
+mod trace;
 mod welcome;
 
 pub use arg::{
@@ -65,12 +66,15 @@ pub use builder::{FrameBuilder, TensorMeta};
 pub use error::WireError;
 pub use frame::{Frame, FrameBuffer, Slices};
 pub use header::{GOING_AWAY, HEADER_LEN, Header, Kind, LAST_WORDS, Limits, MAX_META};
-pub use hello::{FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, HELLO_LEN, Hello, MAX_EXTRA};
+pub use hello::{
+    FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, FEATURE_TRACES, HELLO_LEN, Hello, MAX_EXTRA,
+};
 pub use layout::{ALIGN, Layout, SMALL_ALIGN};
 pub use name::{MAX_COMPONENT, MAX_NAME, check_name};
 pub use reader::ArgReader;
 pub use scalar::Scalar;
 pub use share::{SHARE_LEN, SHARED_LEN, Share, Shared};
+pub use trace::{TRACE_LEN, Trace};
 pub use welcome::{MAX_TEXT, WELCOME_LEN, Welcome};
 
 /// First bytes of HELLO and WELCOME.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use vaccel_plugin::{Error, Result, err};
 use vaccel_transport::tls::Security;
 use vaccel_transport::{Address, Options};
+use vaccel_wire::Trace;
 
 /// Where the agent is unless the environment says otherwise.
 const DEFAULT_ADDRESS: &str = "tcp://127.0.0.1:65500";
 
 /// Name and meaning of each variable, for `describe` and the README.
-pub(crate) const VARIABLES: [(&str, &str); 15] = [
+pub(crate) const VARIABLES: [(&str, &str); 16] = [
     (
         "VACCEL_RPC_ADDRESS",
         "where the agent is: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT or \
@@ -73,6 +74,11 @@ pub(crate) const VARIABLES: [(&str, &str); 15] = [
         "VACCEL_RPC_RETRY_LIMIT",
         "how often one operation may be made again; 3 unless set",
     ),
+    (
+        "TRACEPARENT",
+        "the span that operations are part of (W3C Trace Context), for agents that record \
+         traces; what is no such text is ignored",
+    ),
 ];
 
 /// Where the agent is and how long to wait for it.
@@ -133,6 +139,7 @@ impl Settings {
                     return Err(err!(EINVAL, "VACCEL_RPC_SHARED is `{other}`; write 0 or 1"));
                 }
             },
+            trace: variable("TRACEPARENT").and_then(|text| Trace::parse(text.trim())),
             ..Options::default()
         };
         Ok(Self {

@@ -306,6 +306,16 @@ impl Counts {
         &self.midway[(connection % MIDWAY as u64) as usize]
     }
 
+    /// The plugin of a place; empty where there is none.
+    #[must_use]
+    pub fn plugin_name(&self, place: usize) -> String {
+        let words = self.names.get(place).filter(|_| place > 0);
+        let words = words.map(|words| words.each_ref().map(|word| word.load(Relaxed)));
+        words
+            .filter(|words| *words != [0; NAME_WORDS])
+            .map_or_else(String::new, names::unpack)
+    }
+
     /// Counts an error.
     pub fn error(&self, code: i32) {
         let place = usize::try_from(code).ok().filter(|&code| code < CODES);

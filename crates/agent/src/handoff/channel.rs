@@ -62,6 +62,12 @@ pub fn send_to_agent(channel: impl AsFd, message: &ToAgent) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends to the agent what may be lost: it is, when the agent has too much to read.
+pub fn offer_to_agent(channel: impl AsFd, message: &ToAgent) {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let _ = rustix::net::send(channel, &message.encode(), flags);
+}
+
 /// Receives from a worker without waiting; `None` when the worker is gone.
 ///
 /// # Errors
@@ -175,6 +181,10 @@ mod tests {
             },
             ToAgent::Taken { number: 1 },
             ToAgent::Opened { number: 2 },
+            ToAgent::Span {
+                number: 8,
+                span: crate::traces::Span::example(),
+            },
             ToAgent::Content {
                 number: 3,
                 wanted: Wanted::Find {

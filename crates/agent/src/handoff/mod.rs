@@ -10,8 +10,11 @@ mod channel;
 mod packet;
 
 use crate::cache::Hash;
+use crate::traces::Span;
 
-pub use self::channel::{receive_from_agent, receive_from_worker, send_to_agent, send_to_worker};
+pub use self::channel::{
+    offer_to_agent, receive_from_agent, receive_from_worker, send_to_agent, send_to_worker,
+};
 
 /// From the agent to a worker.
 #[derive(Debug, PartialEq, Eq)]
@@ -143,6 +146,13 @@ pub enum ToAgent {
         number: u64,
         /// What.
         wanted: Wanted,
+    },
+    /// A request has been answered that belongs to a trace.
+    Span {
+        /// The connection's number.
+        number: u64,
+        /// What is told of it.
+        span: Span,
     },
     /// An operation of a connection does not end. The worker ends at once, or, when it has
     /// other tenants, should get no further connections.

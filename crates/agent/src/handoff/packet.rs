@@ -1,6 +1,7 @@
 //! The messages as bytes.
 
 use super::{Content, ToAgent, ToWorker, Wanted};
+use crate::traces::Span;
 
 /// The longest message; texts are cut to fit, but for [`ToWorker::Tenant`], whose text is bounded.
 pub(super) const MAX: usize = 64 << 10;
@@ -102,6 +103,7 @@ impl ToAgent {
             Self::Failed { reason } => packet(2, None, reason),
             Self::Taken { number } => packet(3, Some(*number), ""),
             Self::Opened { number } => packet(9, Some(*number), ""),
+            Self::Span { number, span } => packet_of(10, Some(*number), &span.encode()),
             Self::Ended { number, reason } => packet(4, Some(*number), reason),
             Self::Stuck { number, reason } => packet(8, Some(*number), reason),
             Self::Content { number, wanted } => {
@@ -131,6 +133,13 @@ impl ToAgent {
             4 => {
                 let (number, reason) = numbered(rest)?;
                 Some(Self::Ended { number, reason })
+            }
+            10 => {
+                let (number, rest) = rest.split_first_chunk::<8>()?;
+                Some(Self::Span {
+                    number: u64::from_le_bytes(*number),
+                    span: Span::decode(rest)?,
+                })
             }
             9 => Some(Self::Opened {
                 number: numbered(rest)?.0,

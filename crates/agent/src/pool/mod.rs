@@ -32,6 +32,7 @@ use crate::policy::Worker as Mode;
 use crate::process::{Process, Recipe};
 use crate::rundir::Rundir;
 use crate::tenants::Tenants;
+use crate::traces::Exporter;
 use crate::{debug, error, warn};
 
 pub use self::worker::Worker;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub idle: usize,
     /// The cache of content, if there is one.
     pub cache: Option<Desk>,
+    /// Where spans go, if they are wanted.
+    pub traces: Option<Exporter>,
 }
 
 /// All workers.
@@ -320,7 +323,7 @@ impl Pool {
         loop {
             match worker.process.receive() {
                 Ok(Some(message)) => {
-                    worker.obey(message, backoffs, settings.cache.as_ref(), tenants);
+                    worker.obey(message, backoffs, settings, tenants);
                 }
                 Ok(None) => {
                     // It is ending; how, is seen when it has.

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Backoffs, Connection, Plugins};
+use super::{Backoffs, Connection, Plugins, Settings};
 use crate::board::{Board, LiveConnection};
 use crate::cache::desk::Desk;
 use crate::handoff::{ToAgent, ToWorker, Wanted};
@@ -170,9 +170,10 @@ impl Worker {
         &mut self,
         message: ToAgent,
         backoffs: &mut Backoffs,
-        cache: Option<&Desk>,
+        settings: &Settings,
         tenants: &mut Tenants,
     ) {
+        let cache = settings.cache.as_ref();
         match message {
             ToAgent::Ready { about } => {
                 debug!("worker {} is ready: {about}", self.number);
@@ -212,6 +213,12 @@ impl Worker {
             }
             ToAgent::Ended { number, reason } => self.ended(number, &reason, cache, tenants),
             ToAgent::Content { number, wanted } => self.ask(cache, number, wanted),
+            ToAgent::Span { number, span } => {
+                let served = self.connections.iter().find(|c| c.number == number);
+                if let (Some(connection), Some(traces)) = (served, &settings.traces) {
+                    traces.take(number, connection.who.clone(), span);
+                }
+            }
             ToAgent::Stuck { number, reason } => {
                 warn!(
                     connection = number,

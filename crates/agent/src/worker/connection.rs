@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use vaccel_abi::error::{ECANCELED, EIO, ENOMEM, ETIMEDOUT};
 use vaccel_transport::{FrameReader, FrameWriter, Message, Pool, ReadError, Stream, shm};
 use vaccel_wire::control::RESOURCE_DATA;
-use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, WireError};
+use vaccel_wire::{Frame, FrameBuffer, Header, Kind, Limits, Trace, WireError};
 
 use super::content::Contents;
 use super::control;
@@ -23,6 +23,8 @@ use super::sessions::Sessions;
 use super::shared::Room;
 use super::tenant::Tenant;
 use super::tensors::Tensors;
+use crate::handoff::{ToAgent, offer_to_agent};
+use crate::traces::Span;
 use crate::{counts, debug, error};
 /// How long a client may stop in the middle of a frame.
 pub(super) const STALL: Duration = Duration::from_secs(20);
@@ -41,6 +43,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// What the agent keeps.
     pub contents: Option<Arc<Contents>>,
+    /// The agent takes spans of requests.
+    pub traces: bool,
 }
 
 /// A connection that is being served.
@@ -155,6 +159,8 @@ impl Connection {
         let args = message.args(&self.limits);
         let shared = self.memory.is_some() && args.as_ref().is_ok_and(is_shared);
         let (outputs, beyond) = args.as_ref().map_or((0, 0), beside);
+        let trace = args.as_ref().ok().and_then(vaccel_wire::Args::trace);
+        let trace = trace.filter(|trace| self.service.settings.traces && trace.is_sampled());
         let size = header.frame_len().saturating_add(beyond);
         let bytes = size.saturating_add(outputs);
         let _pass = match self.tenant.admit(header.operation, bytes) {
@@ -201,13 +207,13 @@ impl Connection {
         if header.operation == RESOURCE_DATA {
             // Pieces keep the order in which they were sent: the next request
             // waits, however long the disk takes.
-            self.answer(message, size, times, scratch);
+            self.answer(message, (size, trace), times, scratch);
             return Step::Next;
         }
         let brief = self.service.pace.is_brief(header.operation);
         let number = self.lead.begin(brief);
         self.service.watch.rouse(brief);
-        let answered = self.answer(message, size, times, scratch);
+        let answered = self.answer(message, (size, trace), times, scratch);
         let took = answered.duration_since(arrived);
         self.service.pace.note(header.operation, took);
         match self.lead.end(number) {
@@ -268,7 +274,7 @@ impl Connection {
     fn answer(
         &self,
         mut message: Message,
-        size: u64,
+        (size, trace): (u64, Option<Trace>),
         (arrived, deadline): (Instant, Instant),
         scratch: &mut Scratch,
     ) -> Instant {
@@ -304,7 +310,7 @@ impl Connection {
             Err(failure) => self.answer_failure(&header, &failure, call, buffer, &mut done),
         };
         let answered = Instant::now();
-        counts::mine().note(&counts::Request {
+        let counted = counts::Request {
             plugin: done.plugin,
             operation: header.operation,
             bytes_in: size,
@@ -314,7 +320,13 @@ impl Connection {
             queue: begun.duration_since(arrived),
             compute: done.computed.duration_since(begun),
             transfer_out: answered.duration_since(done.computed),
-        });
+        };
+        counts::mine().note(&counted);
+        if let Some(trace) = trace {
+            let span = Span::new(trace, &header, counted);
+            let number = self.number;
+            offer_to_agent(&self.service.channel, &ToAgent::Span { number, span });
+        }
         answered
     }
 

@@ -162,6 +162,7 @@ fn serve(options: &Options, channel: OwnedFd, about: String) -> Result<()> {
             mode: options.mode,
             park_after: options.park_after,
             folder: options.dir.clone(),
+            traces: options.traces,
         },
     )?;
     send_to_agent(&service.channel, &ToAgent::Ready { about }).context("the agent has gone")?;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt;
 use vaccel_abi::error::EREMOTEIO;
 use vaccel_transport::{Family, FrameReader, FrameWriter, ReadError, Stream, handshake, shm};
-use vaccel_wire::{FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, Limits, VERSION, Welcome};
+use vaccel_wire::{
+    FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, FEATURE_TRACES, Limits, VERSION, Welcome,
+};
 
 use super::connection::{Connection, STALL};
 use super::flights::Flights;
@@ -55,7 +57,8 @@ impl Connection {
         let mut limits = Limits::for_frame(terms.max_frame);
         let share = stream.family() == Family::Unix && terms.max_shared > 0;
         let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
-        let features = (share | FEATURE_KEPT_TENSORS) & hello.features;
+        let traces = if settings.traces { FEATURE_TRACES } else { 0 };
+        let features = (share | traces | FEATURE_KEPT_TENSORS) & hello.features;
         let welcome = Welcome {
             status: 0,
             version: VERSION,

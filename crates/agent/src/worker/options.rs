@@ -49,6 +49,10 @@ pub struct Options {
     #[arg(long)]
     pub content: bool,
 
+    /// The agent takes spans of requests that belong to a trace.
+    #[arg(long)]
+    pub traces: bool,
+
     /// What is logged.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: Level,
