@@ -23,6 +23,7 @@ pub mod proto;
 pub mod runtime;
 mod settings;
 mod source;
+mod types;
 mod virtual_tensor;
 
 pub use aligned::Aligned;
@@ -35,6 +36,7 @@ pub use model::Loaded;
 pub use port::Port;
 pub use settings::{Settings, available_threads};
 pub use source::{Kinds, Source};
+pub use types::Types;
 
 #[doc(hidden)]
 pub use vaccel_plugin;

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::ptr;
 
 use vaccel_inference::{Port, Settings, Source};
-use vaccel_plugin::{Dtype, Error, Result, bail, err};
+use vaccel_plugin::{Error, Result, bail, err};
 
 use crate::api::{self, Api, Dimension, Node, PartialShape};
-use crate::dtype;
+use crate::dtype::TYPES;
 
 /// The runtime's name of a device.
 ///
@@ -149,24 +149,7 @@ impl Model {
         let (name, number, dims) = read?;
         let name =
             name.unwrap_or_else(|| format!("{}{at}", if input { "input" } else { "output" }));
-        let dtype = dtype::from_number(number);
-        if input && dtype.is_none() {
-            bail!(
-                ENOTSUP,
-                "input `{name}` is {}, which no tensor holds",
-                dtype::name_of(number)
-            );
-        }
-        let port = Port {
-            name,
-            dtype,
-            type_name: dtype.map_or(dtype::name_of(number), Dtype::name).into(),
-            dims,
-            symbols: Vec::new(),
-            optional: false,
-        };
-        port.check_rank()?;
-        Ok(port)
+        TYPES.port(name, number, dims, input)
     }
 
     /// Sets the open first dimensions of all inputs.

@@ -6,7 +6,7 @@ use vaccel_inference::{Aligned, Input, Output, Port};
 use vaccel_plugin::{Dtype, Result, TensorOut, bail};
 
 use crate::api::{self, Api, Shape};
-use crate::dtype;
+use crate::dtype::TYPES;
 use crate::load::Compiled;
 
 /// A request, for one run at a time.
@@ -45,7 +45,7 @@ impl Tensor {
     /// `data` must be as long as type and shape ask for, and live as long as any request has
     /// the tensor and runs.
     unsafe fn new(api: &'static Api, dtype: Dtype, shape: &[i64], data: *mut u8) -> Result<Self> {
-        let Some(number) = dtype::to_number(dtype) else {
+        let Some(number) = TYPES.theirs(dtype) else {
             bail!(ENOTSUP, "OpenVINO has no tensors of {dtype}");
         };
         let shape = Shape {
@@ -82,14 +82,7 @@ impl Tensor {
             (f.ov_shape_free)(&raw mut shape);
             dims
         };
-        let Some(dtype) = dtype::from_number(number) else {
-            bail!(
-                ENOTSUP,
-                "output `{}` is {}, which no tensor holds; ask for the others by name",
-                port.name,
-                dtype::name_of(number)
-            );
-        };
+        let dtype = TYPES.of_output(&port.name, number)?;
         let target = to.reserve(dtype, &dims)?;
         // SAFETY: a live tensor on the processor; its length is compared before the copy.
         unsafe {

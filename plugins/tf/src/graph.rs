@@ -8,7 +8,7 @@ use vaccel_inference::{Graph, Input, Output, Port, Settings, Source};
 use vaccel_plugin::{Error, Result, TensorOut, bail};
 
 use crate::api::{self, Api, Node};
-use crate::dtype;
+use crate::dtype::TYPES;
 use crate::load::{self, Loaded};
 
 /// A loaded model, which any number of threads may run at once.
@@ -35,7 +35,7 @@ impl Drop for Tensor {
 impl Tensor {
     /// A copy of an input. The graph may keep it beyond the run.
     fn of(api: &'static Api, input: &Input<'_>) -> Result<Self> {
-        let Some(number) = dtype::to_number(input.dtype) else {
+        let Some(number) = TYPES.theirs(input.dtype) else {
             bail!(ENOTSUP, "TensorFlow has no tensors of {}", input.dtype);
         };
         let dims = input.shape.dims();
@@ -71,14 +71,7 @@ impl Tensor {
             let dims: Vec<i64> = (0..rank).map(|at| (f.TF_Dim)(self.1, at)).collect();
             ((f.TF_TensorType)(self.1), dims)
         };
-        let Some(dtype) = dtype::from_number(number) else {
-            bail!(
-                ENOTSUP,
-                "output `{}` is {}, which no tensor holds; ask for the others by name",
-                port.name,
-                dtype::name_of(number)
-            );
-        };
+        let dtype = TYPES.of_output(&port.name, number)?;
         let target = to.reserve(dtype, &dims)?;
         // SAFETY: a live tensor; its length is compared before the copy.
         unsafe {

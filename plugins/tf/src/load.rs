@@ -6,10 +6,10 @@ use std::path::Path;
 use std::ptr;
 
 use vaccel_inference::{Port, Settings, Source};
-use vaccel_plugin::{Dtype, Result, bail, err};
+use vaccel_plugin::{Result, bail, err};
 
 use crate::api::{self, Api, Node, Operation};
-use crate::dtype;
+use crate::dtype::TYPES;
 use crate::signature::{self, Entry};
 
 /// Kinds of nodes at the end of a graph that compute nothing of interest.
@@ -150,7 +150,8 @@ fn load_saved_model(
         let mut places = Vec::with_capacity(entries.len());
         for entry in entries {
             let node = session.node(&entry.tensor)?;
-            let port = port(entry.name, entry.number, entry.dims.as_deref(), input)?;
+            let dims = entry.dims.as_deref().map(lengths);
+            let port = TYPES.port(entry.name, entry.number, dims, input)?;
             places.push(Place {
                 port,
                 tensor: entry.tensor,
@@ -298,7 +299,12 @@ impl Session {
         let tensor = format!("{name}:{index}");
         let shown = if index == 0 { name } else { &tensor };
         Ok(Place {
-            port: port(shown.to_owned(), number, dims.as_deref(), input)?,
+            port: TYPES.port(
+                shown.to_owned(),
+                number,
+                dims.as_deref().map(lengths),
+                input,
+            )?,
             tensor,
             node,
         })
@@ -324,23 +330,7 @@ impl Session {
     }
 }
 
-fn port(name: String, number: i32, dims: Option<&[i64]>, input: bool) -> Result<Port> {
-    let dtype = dtype::from_number(number);
-    if input && dtype.is_none() {
-        bail!(
-            ENOTSUP,
-            "input `{name}` is {}, which no tensor holds",
-            dtype::name_of(number)
-        );
-    }
-    let port = Port {
-        name,
-        dtype,
-        type_name: dtype.map_or(dtype::name_of(number), Dtype::name).into(),
-        dims: dims.map(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect()),
-        symbols: Vec::new(),
-        optional: false,
-    };
-    port.check_rank()?;
-    Ok(port)
+/// Lengths of dimensions; negative ones are open.
+fn lengths(dims: &[i64]) -> Vec<Option<usize>> {
+    dims.iter().map(|&d| usize::try_from(d).ok()).collect()
 }

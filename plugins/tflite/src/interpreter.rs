@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::{ptr, slice};
 
 use vaccel_inference::{Input, Output, Port, Settings};
-use vaccel_plugin::{Dtype, Result, bail, err};
+use vaccel_plugin::{Result, bail, err};
 
 use crate::api::{
     self, Api, Delegate, Tensor, VaList, XNNPACK_FORCE_FP16, XNNPACK_QUANTIZED, XnnpackOptions,
 };
 use crate::delegate::{External, format};
-use crate::dtype;
+use crate::dtype::TYPES;
 
 /// A model with memory for its tensors.
 pub(crate) struct Interpreter {
@@ -235,25 +235,9 @@ impl Interpreter {
                     CStr::from_ptr(name).to_string_lossy().into_owned()
                 }
             };
-            let dtype = dtype::from_number(number);
-            if inputs && dtype.is_none() {
-                bail!(
-                    ENOTSUP,
-                    "input `{name}` is {}, which no tensor holds",
-                    dtype::name_of(number)
-                );
-            }
             // Lengths of outputs are only known for sure after a run.
-            let port = Port {
-                name,
-                dtype,
-                type_name: dtype.map_or(dtype::name_of(number), Dtype::name).into(),
-                dims: Some(dims.iter().map(|&d| usize::try_from(d).ok()).collect()),
-                symbols: Vec::new(),
-                optional: false,
-            };
-            port.check_rank()?;
-            ports.push(port);
+            let dims = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+            ports.push(TYPES.port(name, number, Some(dims), inputs)?);
         }
         Ok(ports)
     }
@@ -293,14 +277,7 @@ impl Interpreter {
         for output in outputs {
             let tensor = self.tensor(i32::try_from(output.port).unwrap_or(-1), false)?;
             let (number, dims) = self.shape(tensor)?;
-            let Some(dtype) = dtype::from_number(number) else {
-                bail!(
-                    ENOTSUP,
-                    "output {} is {}, which no tensor holds",
-                    output.port,
-                    dtype::name_of(number)
-                );
-            };
+            let dtype = TYPES.of_output(&output.port.to_string(), number)?;
             let dims: Vec<i64> = dims.into_iter().map(i64::from).collect();
             // SAFETY: as for the inputs.
             let bytes = unsafe {
