@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use models::{MODELS, arg_max, digits, first_output, forms, input, loaded, open, ports};
+use models::{
+    MODELS, arg_max, digits, first_output, forms, input, loaded, open, ports, says_shapes,
+};
 use serde_json::{Value as Json, json};
 use support::npz;
 use support::{PLUGIN, Sent, Tensor, resident, trained};
@@ -242,11 +244,9 @@ fn wrong_shapes_types_and_names_are_named_and_the_model_lives_on() {
         for tensor in [&wrong_rank, &wrong_type] {
             let (code, text) = run(tensor).unwrap_err();
             assert_eq!(code, vaccel_plugin::code::EINVAL, "{text}");
-            assert!(
-                text.contains(name) && text.contains("expected f32 ["),
-                "{}: {text}",
-                form.shown
-            );
+            let named = text.contains(name) && text.contains("expected f32 [");
+            // Without shapes in the file it is the runtime that finds out.
+            assert!(named || !says_shapes(), "{}: {text}", form.shown);
         }
         let (_, text) = run(&wrong_name).unwrap_err();
         assert!(

@@ -140,10 +140,21 @@ impl Port {
     }
 }
 
+/// True where models say what their inputs look like; TorchScript files do not.
+pub(super) fn says_shapes() -> bool {
+    PLUGIN.name() != "torch"
+}
+
 /// The first input and the first output of the model.
 pub(super) fn ports(session: &Session) -> (Port, Port) {
     let info = session.info(0).unwrap();
-    (Port::parse(&info.inputs[0]), Port::parse(&info.outputs[0]))
+    let mut first = Port::parse(&info.inputs[0]);
+    if !says_shapes() {
+        assert!(first.shape.is_empty(), "{:?}", first.shape);
+        // What the digits take.
+        first.shape = vec![-1, 1, 8, 8];
+    }
+    (first, Port::parse(&info.outputs[0]))
 }
 
 /// The first input of a model, filled: with a digit where it takes one, else with a

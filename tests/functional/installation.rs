@@ -66,6 +66,7 @@ fn plugins_export_their_entry_and_nothing_else() {
         "tflite",
         "openvino",
         "tf",
+        "torch",
         "blas",
         "opencl",
         "opencv",

@@ -4,10 +4,11 @@
 //! set up for, are compared with the checksums below, and only what a backend opens is
 //! kept.
 
-use crate::process::{command, exists, run as run_command, target_dir};
+use crate::process::{command, exists, root, run as run_command, target_dir};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -48,10 +49,23 @@ struct Package {
     keep: &'static [(&'static str, &'static str)],
 }
 
+/// What a runtime without a C interface is called through, built of C++ beside it.
+struct Shim {
+    /// In the source tree.
+    source: &'static str,
+    file: &'static str,
+    /// Where the headers are in the first package; they are not kept.
+    headers: &'static str,
+    /// Folders among them that the compiler looks into.
+    include: &'static [&'static str],
+    libraries: &'static [&'static str],
+}
+
 struct Runtime {
     name: &'static str,
     about: &'static str,
     packages: &'static [Package],
+    shim: Option<Shim>,
     /// Debian packages that `--system` installs.
     system: &'static [&'static str],
 }
@@ -69,6 +83,7 @@ const RUNTIMES: &[Runtime] = &[
                 ("onnxruntime/", "LICENSE"),
             ],
         }],
+        shim: None,
         system: &[],
     },
     Runtime {
@@ -87,6 +102,7 @@ const RUNTIMES: &[Runtime] = &[
                 "lib",
             )],
         }],
+        shim: None,
         system: &[],
     },
     Runtime {
@@ -101,6 +117,7 @@ const RUNTIMES: &[Runtime] = &[
                 ("openvino-2026.4.1.dist-info/licenses/", "LICENSE"),
             ],
         }],
+        shim: None,
         system: &[],
     },
     Runtime {
@@ -115,6 +132,44 @@ const RUNTIMES: &[Runtime] = &[
                 ("tensorflow/", "libtensorflow_framework.so."),
             ],
         }],
+        shim: None,
+        system: &[],
+    },
+    Runtime {
+        name: "torch",
+        about: "libtorch 2.7 for the processor, with the shim that it is called through",
+        packages: &[
+            Package {
+                client: Client::Pip,
+                what: "torch==2.7.1",
+                sha256: "06eea61f859436622e78dd0cdd51dbc8f8c6d76917a9cf0555a333f9eac31ec1",
+                keep: &[
+                    ("torch/lib/", "libtorch_cpu.so"),
+                    ("torch/lib/", "libc10.so"),
+                    ("torch/lib/", "libgomp"),
+                ],
+            },
+            // Needed by what is linked, also where there is no GPU.
+            Package {
+                client: Client::Pip,
+                what: "nvidia-cuda-runtime-cu12==12.6.77",
+                sha256: "ba3b56a4f896141e25e19ab287cd71e52a6a0f4b29d0d31609f60e3b4d5219b7",
+                keep: &[("nvidia/cuda_runtime/lib/", "libcudart.so.")],
+            },
+            Package {
+                client: Client::Pip,
+                what: "nvidia-cuda-cupti-cu12==12.6.80",
+                sha256: "6768bad6cab4f19e8292125e5f1ac8aa7d1718704012a0e3272a6f61c4bce132",
+                keep: &[("nvidia/cuda_cupti/lib/", "libcupti.so.")],
+            },
+        ],
+        shim: Some(Shim {
+            source: "plugins/torch/shim/torch.cpp",
+            file: "libvaccel-torch-shim.so",
+            headers: "torch/include/",
+            include: &["", "torch/csrc/api/include"],
+            libraries: &["torch_cpu", "c10"],
+        }),
         system: &[],
     },
 ];
@@ -189,11 +244,16 @@ fn choose(names: &[String]) -> Result<Vec<&'static Runtime>> {
 
 /// The mark of a runtime that was installed to its end, with what it was made of.
 fn mark(runtime: &Runtime) -> String {
-    runtime
-        .packages
-        .iter()
-        .map(|package| format!("{} {}\n", package.what, package.sha256))
-        .collect()
+    let line = |package: &Package| format!("{} {}\n", package.what, package.sha256);
+    let mut mark: String = runtime.packages.iter().map(line).collect();
+    if let Some(shim) = &runtime.shim {
+        // A shim of another source is another one.
+        let source = fs::read_to_string(root().join(shim.source)).unwrap_or_default();
+        let mut hash = DefaultHasher::new();
+        source.hash(&mut hash);
+        mark += &format!("{} {:016x}\n", shim.source, hash.finish());
+    }
+    mark
 }
 
 fn is_complete(runtime: &Runtime, folder: &Path) -> bool {
@@ -221,7 +281,8 @@ fn install(runtime: &Runtime, folder: &Path, options: &Options) -> Result<()> {
         .tempdir_in(&parent)?;
     let made = work.path().join("made");
     fs::create_dir(&made)?;
-    for package in runtime.packages {
+    let headers = work.path().join("headers");
+    for (at, package) in runtime.packages.iter().enumerate() {
         eprintln!("{}: fetching {}", runtime.name, package.what);
         let archive = fetch(package, work.path())?;
         eprintln!(
@@ -230,7 +291,14 @@ fn install(runtime: &Runtime, folder: &Path, options: &Options) -> Result<()> {
             fs::metadata(&archive)?.len() >> 20
         );
         unpack(package, &archive, &made)?;
+        if let (0, Some(shim)) = (at, &runtime.shim) {
+            unpack_tree(&archive, shim.headers, &headers)?;
+        }
         fs::remove_file(&archive)?;
+    }
+    if let Some(shim) = &runtime.shim {
+        eprintln!("{}: building {}", runtime.name, shim.file);
+        build(shim, &headers, &made)?;
     }
     fs::write(made.join("installed"), mark(runtime))?;
     let _ = fs::remove_dir_all(folder);
@@ -330,6 +398,51 @@ fn unpack(package: &Package, archive: &Path, to: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Puts the files below a folder of a wheel into `to`, with the folders that they are in.
+fn unpack_tree(archive: &Path, folder: &str, to: &Path) -> Result<()> {
+    let mut zip = zip::ZipArchive::new(fs::File::open(archive)?)?;
+    for i in 0..zip.len() {
+        let mut entry = zip.by_index(i)?;
+        let name = entry.name()?.into_owned();
+        let Some(inside) = name.strip_prefix(folder) else {
+            continue;
+        };
+        let normal =
+            |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+        if inside.is_empty() || inside.ends_with('/') || !Path::new(inside).components().all(normal)
+        {
+            continue;
+        }
+        let path = to.join(inside);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        std::io::copy(&mut entry, &mut fs::File::create(path)?)?;
+    }
+    Ok(())
+}
+
+/// Builds a shim beside the libraries that it needs.
+fn build(shim: &Shim, headers: &Path, to: &Path) -> Result<()> {
+    if !exists("c++") {
+        bail!("a C++ compiler is needed to build {}", shim.file);
+    }
+    let mut compiler = command("c++");
+    compiler.args(["-std=c++17", "-O2", "-fPIC", "-shared"]);
+    for folder in shim.include {
+        compiler.arg("-I").arg(headers.join(folder));
+    }
+    compiler.arg(root().join(shim.source));
+    compiler.arg("-o").arg(to.join(shim.file));
+    compiler.arg("-L").arg(to).arg("-Wl,-rpath,$ORIGIN");
+    // Libraries of libraries are found when it is opened.
+    compiler.arg("-Wl,--allow-shlib-undefined");
+    for library in shim.libraries {
+        compiler.arg(format!("-l{library}"));
+    }
+    run_command(&mut compiler)
 }
 
 /// The file name of a path in an archive, where it is to be kept.

@@ -29,6 +29,7 @@ const PLUGINS: &[&str] = &[
     "tflite",
     "openvino",
     "tf",
+    "torch",
 ];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -21,6 +21,7 @@ const KNOWN: &[&str] = &[
     "tflite",
     "openvino",
     "tf",
+    "torch",
 ];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {
