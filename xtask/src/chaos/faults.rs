@@ -36,8 +36,12 @@ fn in_mid_call(scene: &Scene, sent: Signal) -> Result<(Duration, String)> {
             // Rust's handler takes the first one that is no stack overflow as the last it is
             // there for, and returns; a real fault then happens again.
             wait("the worker has ended", || {
-                signal(worker, sent);
-                call.is_finished() || !scene.host.workers().contains(&worker)
+                // Looked at first: the number of one that has ended may soon be another's.
+                let ended = call.is_finished() || !scene.host.workers().contains(&worker);
+                if !ended {
+                    signal(worker, sent);
+                }
+                ended
             })?;
         }
         let result = call
@@ -60,10 +64,15 @@ fn sleeps(process: u32) -> bool {
     tasks.into_iter().flatten().flatten().any(|task| {
         std::fs::read_to_string(task.path().join("wchan"))
             .is_ok_and(|place| place.contains("nanosleep"))
-            // Where the kernel does not tell, the system call: 35 and 230 are the sleeps.
+            // Where the kernel does not tell the place, the system call.
             || std::fs::read_to_string(task.path().join("syscall"))
-                .is_ok_and(|call| call.starts_with("35 ") || call.starts_with("230 "))
+                .is_ok_and(|call| sleep_calls().iter().any(|start| call.starts_with(start)))
     })
+}
+
+/// How the line of a thread begins that is in one of the calls that sleep.
+fn sleep_calls() -> [String; 2] {
+    [libc::SYS_nanosleep, libc::SYS_clock_nanosleep].map(|number| format!("{number} "))
 }
 
 fn worker_dies(chaos: &mut Chaos, sent: Signal) -> Result<()> {
