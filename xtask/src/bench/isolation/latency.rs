@@ -10,8 +10,8 @@ use vaccel_tests::hostile::{Honest, Host};
 const LIMIT: f64 = 1.03;
 /// Turns of each way, and calls of a turn: many short ones, so that what slows the machine down
 /// for a while meets all ways.
-const TURNS: usize = 101;
-const CALLS: usize = 1000;
+const TURNS: usize = 1001;
+const CALLS: usize = 100;
 
 pub(super) fn run(prefix: &Path) -> Result<Vec<Figure>> {
     let all = processors()?;
