@@ -89,6 +89,17 @@ impl Api {
         })
     }
 
+    /// True for a runtime of an earlier version; false for one that does not say a number.
+    pub(crate) fn is_before(&self, major: u32, minor: u32) -> bool {
+        // SAFETY: a string that the runtime keeps.
+        let text = unsafe { CStr::from_ptr((self.f.TfLiteVersion)()) }.to_string_lossy();
+        let mut numbers = text.split('.').map_while(|part| part.parse::<u32>().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(first), Some(second)) => (first, second) < (major, minor),
+            _ => false,
+        }
+    }
+
     /// Version of the runtime.
     pub(crate) fn version(&self) -> String {
         // SAFETY: a string that the runtime keeps.

@@ -8,6 +8,7 @@ use vaccel_inference::{Graph, Input, Output, Port, Settings, Source};
 use vaccel_plugin::{Error, Result, bail};
 
 use crate::api::{self, Api};
+use crate::dense;
 use crate::interpreter::Interpreter;
 
 /// A loaded model.
@@ -58,6 +59,16 @@ impl TfliteGraph {
             bail!(
                 EINVAL,
                 "{name} is not a TFLite model: it does not have their mark"
+            );
+        }
+        if api.is_before(2, 17) && dense::has_scales_per_channel(&bytes) {
+            bail!(
+                ENOTSUP,
+                "{name} has dense layers with a scale for each channel, which TensorFlow Lite {} \
+                 computes wrongly; name a library of version 2.17 or newer with VACCEL_TFLITE_LIB, \
+                 or convert the model with \
+                 `_experimental_disable_per_channel_quantization_for_dense_layers`",
+                api.version()
             );
         }
         // SAFETY: live bytes, which are kept beside the model; the runtime verifies them.

@@ -6,6 +6,7 @@
 
 mod api;
 mod delegate;
+mod dense;
 mod dtype;
 mod graph;
 mod interpreter;
