@@ -142,12 +142,16 @@ impl Connection {
         if options.share_memory && stream.family() == Family::Unix {
             hello.features |= vaccel_wire::FEATURE_SHARED_MEMORY;
         }
-        hello.features |= vaccel_wire::FEATURE_KEPT_TENSORS;
+        hello.features |= vaccel_wire::FEATURE_KEPT_TENSORS | vaccel_wire::FEATURE_PIECES;
         if options.trace.is_some() {
             hello.features |= vaccel_wire::FEATURE_TRACES;
         }
         let granted = handshake::open(&stream, &hello, address, options.connect_timeout)?;
         let mut limits = Limits::for_frame(options.max_frame);
+        limits.pieces = granted.features & vaccel_wire::FEATURE_PIECES != 0;
+        if limits.pieces {
+            stream.keep_queue_short();
+        }
         let (mut memory, mut not_shared, mut ring) = (None, None, None);
         let mut frames = FrameReader::new(limits);
         if granted.features & vaccel_wire::FEATURE_SHARED_MEMORY != 0 {

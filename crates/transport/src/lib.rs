@@ -20,6 +20,7 @@ pub mod handshake;
 mod listener;
 mod message;
 mod outputs;
+mod pieces;
 mod reader;
 pub mod shm;
 mod stream;

@@ -1,15 +1,18 @@
 //! Takes frames off a stream.
 
+mod pieces;
+
 use crate::buffer::{Buffer, Pool};
 use crate::error::ReadError;
 use crate::message::Message;
+use crate::pieces::Opened;
 use crate::shm::Rx;
 use crate::sys::{self, Piece};
 use crate::timed::Source;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
-use vaccel_wire::{HEADER_LEN, Header, Limits};
+use vaccel_wire::{HEADER_LEN, Header, Kind, Limits};
 
 /// What one receive may bring: header, meta and payload of a small frame, or
 /// the beginning of a large one.
@@ -26,6 +29,8 @@ enum State {
     Gather(Message, usize),
     /// So many bytes are of no interest.
     Skip(u64),
+    /// So many bytes are the next ones of the reply to a request.
+    Piece(u64, usize),
 }
 
 /// Takes frames off a stream.
@@ -43,6 +48,8 @@ pub struct FrameReader {
     state: State,
     /// Where the bytes come from instead of the stream, which then only wakes.
     ring: Option<Rx>,
+    /// Replies of which pieces are still to come.
+    opened: Opened,
 }
 
 /// Receives from the ring, when there is one, or from the source.
@@ -72,6 +79,7 @@ impl FrameReader {
             end: 0,
             state: State::Head,
             ring: None,
+            opened: Opened::default(),
         }
     }
 
@@ -104,7 +112,7 @@ impl FrameReader {
     pub fn is_mid_frame(&self) -> bool {
         match self.state {
             State::Head => self.start != self.end,
-            State::Ready(_) | State::Gather(..) | State::Skip(_) => true,
+            State::Ready(_) | State::Gather(..) | State::Skip(_) | State::Piece(..) => true,
         }
     }
 
@@ -117,6 +125,7 @@ impl FrameReader {
             State::Ready(_) => (1, 0),
             State::Gather(_, filled) => (2, *filled as u64),
             State::Skip(left) => (3, *left),
+            State::Piece(_, left) => (4, *left as u64),
         }
     }
 
@@ -190,6 +199,7 @@ impl FrameReader {
                     }
                     *left -= n as u64;
                 }
+                State::Piece(..) => self.piece(source)?,
                 State::Head => self.begin(source)?,
             }
         }
@@ -211,6 +221,11 @@ impl FrameReader {
                 header: Some(header),
                 error,
             })?;
+        match header.kind {
+            Kind::Piece => return self.announced(header),
+            Kind::Reply | Kind::ReplyInPieces => self.opened.check_new(header)?,
+            _ => {}
+        }
         let meta = header.meta_len as usize;
         if rest.len() >= meta {
             self.state = State::Ready(header);
@@ -223,7 +238,7 @@ impl FrameReader {
             Ok(message) => message,
             Err(error) => {
                 self.start += HEADER_LEN;
-                self.state = State::Skip(u64::from(header.meta_len) + header.payload_len);
+                self.state = State::Skip(u64::from(header.meta_len) + follows(&header));
                 return Err(error);
             }
         };
@@ -270,7 +285,7 @@ impl FrameReader {
                 &self.buffer[at..at + header.meta_len as usize]
             }
             State::Gather(message, _) => message.meta(),
-            State::Head | State::Skip(_) => &[],
+            State::Head | State::Skip(_) | State::Piece(..) => &[],
         }
     }
 
@@ -280,6 +295,9 @@ impl FrameReader {
         let State::Ready(header) = &self.state else {
             return None;
         };
+        if header.kind == Kind::ReplyInPieces {
+            return None;
+        }
         let at = self.start + HEADER_LEN + header.meta_len as usize;
         let len = usize::try_from(header.payload_len).ok()?;
         self.buffer[at..self.end].get(..len)
@@ -296,10 +314,12 @@ impl FrameReader {
         self.state = match std::mem::replace(&mut self.state, State::Head) {
             State::Ready(header) => {
                 self.start += HEADER_LEN + header.meta_len as usize;
-                State::Skip(header.payload_len)
+                self.skip_pieces(header);
+                State::Skip(follows(&header))
             }
             State::Gather(message, filled) => {
-                let all = message.meta as u64 + message.header.payload_len;
+                self.skip_pieces(message.header);
+                let all = message.meta as u64 + follows(&message.header);
                 State::Skip(all - filled as u64)
             }
             other => other,
@@ -372,6 +392,9 @@ impl FrameReader {
         let State::Ready(header) = self.state else {
             return Err(ReadError::Io(io::ErrorKind::InvalidInput.into()));
         };
+        if header.kind == Kind::Piece {
+            self.opened.end(header.request);
+        }
         let from = self.start + HEADER_LEN + header.meta_len as usize;
         let mut left = header.payload_len;
         let mut here = usize::try_from(left).map_or(self.end - from, |l| l.min(self.end - from));
@@ -412,6 +435,14 @@ impl FrameReader {
             State::Skip(left)
         };
         Ok(())
+    }
+}
+
+/// Bytes of payload that follow a header and its meta at once.
+fn follows(header: &Header) -> u64 {
+    match header.kind {
+        Kind::ReplyInPieces => 0,
+        _ => header.payload_len,
     }
 }
 

@@ -216,6 +216,18 @@ impl Stream {
         SockRef::from(&self.fd).set_read_timeout(time)
     }
 
+    /// Bounds what the peer may have sent and nobody has taken yet: a small reply comes
+    /// after all that is in that queue. Bytes beyond that are not lost; they wait at the
+    /// peer, where small replies go past them.
+    pub(crate) fn keep_queue_short(&self) {
+        /// A millisecond of what a fast network brings.
+        const QUEUE: libc::c_int = 1 << 20;
+        if self.family == Family::Tcp {
+            // It is as well without.
+            let _ = sys::set_window_clamp(self.as_fd(), QUEUE);
+        }
+    }
+
     /// Ends both directions: reads on either side see the end, also those that
     /// wait already.
     pub fn shutdown(&self) {

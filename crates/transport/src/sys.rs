@@ -170,6 +170,24 @@ pub(crate) fn option<T: Copy + Default>(
     }
 }
 
+/// The most bytes that a TCP socket lets its peer send ahead of its reader.
+pub(crate) fn set_window_clamp(fd: BorrowedFd<'_>, bytes: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option is an integer, which is live.
+    let code = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_WINDOW_CLAMP,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
+        )
+    };
+    match code {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// True for the errors that mean "not now": nothing arrived in time, or no room.
 pub(crate) fn is_would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock

@@ -1,5 +1,7 @@
 //! Puts frames on a stream, from many threads.
 
+mod pieces;
+
 use crate::Stream;
 use crate::error::SendError;
 use crate::reader::advance;
@@ -30,6 +32,8 @@ pub struct FrameWriter {
     ring: Option<Tx>,
     /// Above 0 while a frame is partly on the socket.
     midway: Option<&'static AtomicU64>,
+    /// Large replies go out in pieces, so many bytes of them at the same time.
+    pieces: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -39,9 +43,32 @@ struct Gate {
     /// Somebody is in the middle of a frame.
     busy: bool,
     waiting: u32,
+    /// How many of those that wait are between two pieces.
+    between: u32,
+    /// How many frames of others than those have gone out.
+    passed: u64,
+    /// Bytes of the replies that are going out in pieces.
+    in_pieces: u64,
     /// Bytes that must go out before the next frame.
     tail: Vec<u8>,
     lost: Option<Arc<str>>,
+}
+
+/// What is sent in one go.
+trait Bytes {
+    fn len(&self) -> usize;
+    fn slices(&self) -> impl Iterator<Item = &[u8]>;
+}
+
+impl Bytes for Frame<'_, '_> {
+    fn len(&self) -> usize {
+        // On 32 bits a frame larger than memory cannot exist.
+        usize::try_from(self.frame_len()).unwrap_or(usize::MAX)
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        Frame::slices(self)
+    }
 }
 
 /// What one try brought.
@@ -60,7 +87,16 @@ impl FrameWriter {
             free: Condvar::new(),
             ring: None,
             midway: None,
+            pieces: None,
         }
+    }
+
+    /// From now on sends large replies in pieces, for the peer has said that it takes
+    /// them; replies of at most `most` bytes together are open at the same time.
+    #[must_use]
+    pub fn in_pieces(mut self, most: u64) -> Self {
+        self.pieces = Some(most);
+        self
     }
 
     /// A writer that puts frames on a ring; the stream only wakes who reads.
@@ -130,7 +166,10 @@ impl FrameWriter {
     /// [`SendError::TimedOut`] at the deadline, [`SendError::Lost`] when the
     /// peer is gone or the stream cannot be used any more.
     pub fn send(&self, frame: &Frame<'_, '_>, deadline: Option<Instant>) -> Result<(), SendError> {
-        self.send_with(frame, deadline, &mut |left| self.wait_for_room(left))
+        match self.pass_for_pieces(frame) {
+            Some(pass) => self.send_in_pieces(frame, deadline, pass),
+            None => self.send_with(frame, deadline, &mut |left| self.wait_for_room(left)),
+        }
     }
 
     /// As [`send`](Self::send); `wait` is called when the socket is full, and
@@ -142,6 +181,18 @@ impl FrameWriter {
         wait: &mut dyn FnMut(Option<Duration>) -> io::Result<()>,
     ) -> Result<(), SendError> {
         let mut gate = self.enter(deadline)?;
+        gate.passed += 1;
+        self.send_through(gate, frame, deadline, wait)
+    }
+
+    /// Sends through the gate.
+    fn send_through<B: Bytes>(
+        &self,
+        mut gate: MutexGuard<'_, Gate>,
+        frame: &B,
+        deadline: Option<Instant>,
+        wait: &mut dyn FnMut(Option<Duration>) -> io::Result<()>,
+    ) -> Result<(), SendError> {
         self.set_midway(&mut gate, true);
         let mut tail = std::mem::take(&mut gate.tail);
         let mut tail_sent = 0;
@@ -196,20 +247,32 @@ impl FrameWriter {
     /// Wakes one who waits. Whoever comes in calls it on the way out, too: so each
     /// wakes the next, whether the frame went out at once or not.
     fn let_in(&self, gate: &Gate) {
-        if gate.waiting > 0 {
-            self.free.notify_one();
+        match (gate.waiting, gate.between) {
+            (0, _) => {}
+            (_, 0) => self.free.notify_one(),
+            // Who is between two pieces may let the others go first.
+            _ => self.free.notify_all(),
         }
     }
 
     /// Waits until nobody else is in the middle of a frame.
     fn enter(&self, deadline: Option<Instant>) -> Result<MutexGuard<'_, Gate>, SendError> {
-        let mut gate = self.lock();
+        self.enter_when(self.lock(), deadline, |_| true)
+    }
+
+    /// Waits until nobody else is in the middle of a frame, and it is this one's turn.
+    fn enter_when<'w>(
+        &'w self,
+        mut gate: MutexGuard<'w, Gate>,
+        deadline: Option<Instant>,
+        turn: impl Fn(&Gate) -> bool,
+    ) -> Result<MutexGuard<'w, Gate>, SendError> {
         loop {
             if let Some(reason) = &gate.lost {
                 self.let_in(&gate);
                 return Err(SendError::Lost(Arc::clone(reason)));
             }
-            if !gate.busy {
+            if !gate.busy && turn(&gate) {
                 return Ok(gate);
             }
             gate.waiting += 1;
@@ -219,6 +282,8 @@ impl FrameWriter {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         gate.waiting -= 1;
+                        // Somebody may have let this one go first.
+                        self.let_in(&gate);
                         return Err(SendError::TimedOut { begun: false });
                     }
                     let waited = self.free.wait_timeout(gate, left);
@@ -230,11 +295,11 @@ impl FrameWriter {
     }
 
     /// Sends as much as the socket takes now.
-    fn push(
+    fn push<B: Bytes>(
         &self,
         tail: &[u8],
         tail_sent: &mut usize,
-        frame: &Frame<'_, '_>,
+        frame: &B,
         sent: &mut usize,
     ) -> io::Result<Try> {
         while *tail_sent < tail.len() {
@@ -243,8 +308,7 @@ impl FrameWriter {
                 n => *tail_sent += n,
             }
         }
-        // On 32 bits a frame larger than memory cannot exist.
-        let all = usize::try_from(frame.frame_len()).unwrap_or(usize::MAX);
+        let all = frame.len();
         while *sent < all {
             let n = match frame.slices().next() {
                 _ if self.ring.is_some() => self.push_slices(frame, *sent)?,
@@ -269,7 +333,7 @@ impl FrameWriter {
     }
 
     /// Puts some of a frame's pieces from an offset on the ring; 0 when it is full.
-    fn push_slices(&self, frame: &Frame<'_, '_>, mut skip: usize) -> io::Result<usize> {
+    fn push_slices<B: Bytes>(&self, frame: &B, mut skip: usize) -> io::Result<usize> {
         let Some(ring) = &self.ring else {
             return Ok(0);
         };
@@ -282,7 +346,7 @@ impl FrameWriter {
     }
 
     /// Sends some of a frame's pieces from an offset on; 0 when the socket is full.
-    fn send_slices(&self, frame: &Frame<'_, '_>, mut skip: usize) -> io::Result<usize> {
+    fn send_slices<B: Bytes>(&self, frame: &B, mut skip: usize) -> io::Result<usize> {
         let mut room = self.stream.chunk();
         let mut pieces = [NO_PIECE; MAX_PIECES];
         let mut count = 0;
@@ -307,19 +371,15 @@ impl FrameWriter {
     }
 
     /// Keeps what must still go out after a deadline, or gives the stream up.
-    fn give_up(
+    fn give_up<B: Bytes>(
         &self,
         gate: &mut Gate,
         tail: &[u8],
-        frame: &Frame<'_, '_>,
+        frame: &B,
         mut sent: usize,
     ) -> Result<(), SendError> {
         let begun = sent > 0;
-        let rest = if begun {
-            usize::try_from(frame.frame_len()).unwrap_or(usize::MAX) - sent
-        } else {
-            0
-        };
+        let rest = if begun { frame.len() - sent } else { 0 };
         let posted = std::mem::take(&mut gate.tail);
         if tail.len() + rest + posted.len() > MAX_TAIL {
             let error = io::Error::other(format!(
@@ -417,81 +477,4 @@ fn taken(mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::Family;
-    use socket2::{Domain, Socket, Type};
-    use std::io::Read;
-    use vaccel_wire::FrameBuffer;
-
-    #[test]
-    fn writes_to_a_vsock_are_at_most_32_kib() {
-        // A socket that keeps the bounds of writes stands in for a vsock.
-        let (ours, mut theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
-        let writer = FrameWriter::new(Arc::new(Stream::new(ours.into(), Family::Vsock)));
-        let data: Vec<u8> = (0..200_000).map(|i| (i % 253) as u8).collect();
-        let mut buffer = FrameBuffer::new();
-        let mut builder = buffer.request(1);
-        builder.read_buffer(&data[..1000]).read_buffer(&data);
-        let frame = builder.finish().unwrap();
-        let expected: Vec<u8> = frame.slices().flatten().copied().collect();
-        let mut got = Vec::new();
-        std::thread::scope(|scope| {
-            scope.spawn(|| writer.send(&frame, None).unwrap());
-            let mut packet = vec![0; 1 << 20];
-            while got.len() < expected.len() {
-                let n = theirs.read(&mut packet).unwrap();
-                assert!(n > 0 && n <= 32 << 10, "{n}");
-                got.extend_from_slice(&packet[..n]);
-            }
-        });
-        assert!(got == expected);
-        writer
-            .send(
-                &FrameBuffer::new().error_reply(
-                    &vaccel_wire::Header::bare(vaccel_wire::Kind::Request, 0, 1, 0),
-                    5,
-                    "small frames are one write",
-                ),
-                None,
-            )
-            .unwrap();
-        let mut packet = [0; 200];
-        assert_eq!(theirs.read(&mut packet).unwrap(), 40 + 24 + 27);
-    }
-
-    #[test]
-    fn a_frame_that_is_partly_on_the_socket_is_counted_until_it_is_there_as_a_whole() {
-        static MIDWAY: AtomicU64 = AtomicU64::new(0);
-        let midway = || MIDWAY.load(Ordering::Relaxed);
-        let (ours, theirs) = Stream::pair().unwrap();
-        let writer = FrameWriter::new(Arc::new(ours)).counting(&MIDWAY);
-        let mut buffer = FrameBuffer::new();
-        writer
-            .send(&buffer.bare(vaccel_wire::Kind::Ping, 1), None)
-            .unwrap();
-        assert_eq!(midway(), 0);
-        // More than the socket takes, and less than what is kept of it.
-        let data = vec![7; 6 << 20];
-        let mut large = FrameBuffer::new();
-        let mut builder = large.request(1);
-        builder.read_buffer(&data);
-        let frame = builder.finish().unwrap();
-        let soon = Some(Instant::now() + Duration::from_millis(20));
-        let sent = writer.send(&frame, soon);
-        assert!(matches!(sent, Err(SendError::TimedOut { begun: true })));
-        assert_eq!(midway(), 1, "the rest goes before the next frame");
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                let mut reader = crate::FrameReader::new(vaccel_wire::Limits::default());
-                let read = [(); 3].map(|()| reader.read(&theirs).unwrap().header.kind);
-                read.len()
-            });
-            let ping = writer.send(&buffer.bare(vaccel_wire::Kind::Ping, 2), None);
-            ping.unwrap();
-            assert_eq!(reader.join().unwrap(), 3);
-        });
-        assert_eq!(midway(), 0);
-    }
-}
+mod tests;

@@ -216,6 +216,18 @@ impl<'b> Frame<'b, '_> {
         u16_at(self.head, 26)
     }
 
+    /// The header, as it will be sent.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        &self.head[..HEADER_LEN]
+    }
+
+    /// Bytes of header and meta.
+    #[must_use]
+    pub fn head_len(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(u32_at(self.head, 28))
+    }
+
     /// Bytes of the whole frame.
     #[must_use]
     pub fn frame_len(&self) -> u64 {

@@ -36,6 +36,11 @@ pub enum Kind {
     Ping = 4,
     /// Gives it.
     Pong = 5,
+    /// Answers a request as [`Reply`](Self::Reply) does, but the payload comes in
+    /// [`Piece`](Self::Piece)s, with other frames in between.
+    ReplyInPieces = 6,
+    /// The next bytes of the payload of a reply.
+    Piece = 7,
 }
 
 /// What this side is ready to take from the other.
@@ -50,6 +55,8 @@ pub struct Limits {
     pub outputs: u64,
     /// Arguments may lie in shared memory.
     pub shared: bool,
+    /// Replies may come in pieces.
+    pub pieces: bool,
 }
 
 impl Limits {
@@ -61,6 +68,7 @@ impl Limits {
             meta: MAX_META,
             outputs: frame,
             shared: false,
+            pieces: false,
         }
     }
 }
@@ -165,6 +173,8 @@ impl Header {
             3 => Kind::Cancel,
             4 => Kind::Ping,
             5 => Kind::Pong,
+            6 => Kind::ReplyInPieces,
+            7 => Kind::Piece,
             other => return Err(WireError::field("a header", "kind", other.into())),
         };
         if bytes[1] != 0 {
@@ -188,14 +198,26 @@ impl Header {
     /// # Errors
     /// [`WireError::TooLarge`] beyond the limits, [`WireError::Length`] when
     /// the meta cannot hold the descriptors, [`WireError::Field`] for a frame
-    /// that must be bare and is not, [`WireError::Overflow`] when this machine
-    /// cannot address the payload.
+    /// that must be bare and is not, for an empty piece, and for pieces where there
+    /// are none, [`WireError::Overflow`] when this machine cannot address the payload.
     pub fn check(&self, limits: &Limits) -> Result<(), WireError> {
-        if !matches!(self.kind, Kind::Request | Kind::Reply) {
-            let rest = self.nr_args() as u64 | u64::from(self.meta_len) | self.payload_len;
-            if rest != 0 {
+        let bare = self.nr_args() as u64 | u64::from(self.meta_len);
+        match self.kind {
+            Kind::Request | Kind::Reply => {}
+            Kind::ReplyInPieces | Kind::Piece if !limits.pieces => {
+                return Err(WireError::field("a frame", "kind", self.kind as u64));
+            }
+            Kind::ReplyInPieces | Kind::Piece if self.payload_len == 0 => {
+                return Err(WireError::field("a reply in pieces", "length", 0));
+            }
+            Kind::ReplyInPieces => {}
+            Kind::Piece if bare != 0 => return Err(WireError::field("a piece", "meta", bare)),
+            Kind::Piece => {}
+            Kind::Cancel | Kind::Ping | Kind::Pong if bare | self.payload_len != 0 => {
+                let rest = bare | self.payload_len;
                 return Err(WireError::field("a bare frame", "length", rest));
             }
+            Kind::Cancel | Kind::Ping | Kind::Pong => {}
         }
         let meta_limit = limits.meta.min(MAX_META);
         if self.meta_len > meta_limit {

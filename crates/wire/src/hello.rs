@@ -18,6 +18,10 @@ pub const FEATURE_KEPT_TENSORS: u32 = 2;
 /// Feature bit: requests may carry the context of a [`Trace`](crate::Trace).
 pub const FEATURE_TRACES: u32 = 4;
 
+/// Feature bit: the client takes large replies in pieces; see
+/// [`Kind::ReplyInPieces`](crate::Kind::ReplyInPieces).
+pub const FEATURE_PIECES: u32 = 8;
+
 const TAG_TOKEN: u16 = 1;
 const TAG_CLIENT: u16 = 2;
 

@@ -144,7 +144,7 @@ impl Connection {
                 return Step::Next;
             }
             Kind::Pong => return Step::Next,
-            Kind::Reply => {
+            Kind::Reply | Kind::ReplyInPieces | Kind::Piece => {
                 self.note("the client sent a reply; it must send requests".to_owned());
                 return Step::Over;
             }

@@ -9,7 +9,8 @@ use rustix::net::sockopt;
 use vaccel_abi::error::EREMOTEIO;
 use vaccel_transport::{Family, FrameReader, FrameWriter, ReadError, Stream, handshake, shm};
 use vaccel_wire::{
-    FEATURE_KEPT_TENSORS, FEATURE_SHARED_MEMORY, FEATURE_TRACES, Limits, VERSION, Welcome,
+    FEATURE_KEPT_TENSORS, FEATURE_PIECES, FEATURE_SHARED_MEMORY, FEATURE_TRACES, Limits, VERSION,
+    Welcome,
 };
 
 use super::connection::{Connection, STALL};
@@ -58,7 +59,7 @@ impl Connection {
         let share = stream.family() == Family::Unix && terms.max_shared > 0;
         let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
         let traces = if settings.traces { FEATURE_TRACES } else { 0 };
-        let features = (share | traces | FEATURE_KEPT_TENSORS) & hello.features;
+        let features = (share | traces | FEATURE_KEPT_TENSORS | FEATURE_PIECES) & hello.features;
         let welcome = Welcome {
             status: 0,
             version: VERSION,
@@ -102,12 +103,16 @@ impl Connection {
             settings.contents.as_ref().map(|all| all.desk(number)),
             tenant,
         );
+        let mut writer =
+            FrameWriter::with_ring(Arc::clone(&stream), tx).counting(counts::mine().midway(number));
+        if features & FEATURE_PIECES != 0 {
+            writer = writer.in_pieces(client_takes);
+        }
         Ok(Self {
             number,
             pool: Arc::clone(reader.pool()),
             reader: Mutex::new(reader),
-            writer: FrameWriter::with_ring(Arc::clone(&stream), tx)
-                .counting(counts::mine().midway(number)),
+            writer,
             stream,
             limits,
             client_takes,

@@ -185,7 +185,7 @@ impl Connection {
 
     /// Reads one frame and hands it to whom it concerns; the caller's own stays
     /// in the reader.
-    fn next<S: Source>(
+    pub(super) fn next<S: Source>(
         &self,
         frames: &mut FrameReader,
         source: &mut S,
@@ -193,7 +193,7 @@ impl Connection {
     ) -> Result<Header, ReadError> {
         let header = frames.head(source)?;
         match header.kind {
-            Kind::Reply | Kind::Pong => {}
+            Kind::Reply | Kind::ReplyInPieces | Kind::Pong => {}
             Kind::Ping => {
                 frames.skip();
                 if header.operation == GOING_AWAY {
@@ -205,7 +205,9 @@ impl Connection {
                 self.writer.post(&buffer.bare(Kind::Pong, header.request));
                 return Ok(header);
             }
-            Kind::Request | Kind::Cancel => {
+            // Pieces are announced to whoever takes them, and go past everybody else.
+            Kind::Piece if Some(header.request) == own => return Ok(header),
+            Kind::Request | Kind::Cancel | Kind::Piece => {
                 return Err(ReadError::Frame {
                     header: Some(header),
                     error: WireError::Field {
@@ -224,6 +226,10 @@ impl Connection {
         }
         let meaning = self.lock().meaning(header.request);
         match meaning {
+            Meaning::Pending | Meaning::Submitted if header.kind == Kind::ReplyInPieces => {
+                // It is a reply when all of it is there.
+                frames.gather()?;
+            }
             Meaning::Pending => {
                 let message = frames.receive(source)?;
                 let mut table = self.lock();

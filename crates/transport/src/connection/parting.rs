@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     meta: 1 << 10,
     outputs: 0,
     shared: false,
+    pieces: false,
 };
 
 /// True for the frame by which an agent gives a connection up.

@@ -4,11 +4,11 @@
 use super::Connection;
 use crate::error::{CallError, ReadError};
 use crate::outputs::{Outputs, PlaceError, checked, deliver};
-use crate::reader::FrameReader;
+use crate::reader::{FrameReader, advance};
 use crate::sys::Piece;
 use crate::timed::Source;
 use std::sync::Arc;
-use vaccel_wire::{Args, Header, Kind, Limits};
+use vaccel_wire::{Args, Header, Kind, Limits, WireError};
 
 /// What the answer to a request must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,89 @@ impl Connection {
         }
     }
 
+    /// Takes the leader's own reply, which comes in pieces; what comes between them goes
+    /// to whom it concerns. The outer error is one of reading.
+    fn take_in_pieces<S: Source>(
+        &self,
+        header: Header,
+        expected: Expected,
+        frames: &mut FrameReader,
+        source: &mut S,
+        outputs: &mut dyn Outputs,
+    ) -> Result<Result<(), CallError>, ReadError> {
+        let header = Header {
+            kind: Kind::Reply,
+            ..header
+        };
+        let pieces = Args::decode(&header, frames.meta(), frames.limits())
+            .map_err(|e| self.misfit(e.to_string()))
+            .and_then(|args| self.pieces(&header, &args, expected, outputs));
+        let (mut pieces, _gap) = match pieces {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                frames.skip();
+                return Ok(Err(error));
+            }
+        };
+        frames.take_in_pieces()?;
+        // SAFETY: each piece is the memory of an output, which whoever made it vouches
+        // for, or the gap, which lives until here.
+        let outcome = unsafe { self.fill(&header, &mut pieces, frames, source) };
+        if outcome.is_err() {
+            frames.forget(header.request);
+            // The reader drops the rest of the reply: it has come.
+            self.leave(header.request);
+        }
+        outcome.map(Ok)
+    }
+
+    /// Fills memory with the payload of a reply, piece by piece.
+    ///
+    /// # Safety
+    /// The memory must be valid for writes.
+    unsafe fn fill<S: Source>(
+        &self,
+        header: &Header,
+        mut memory: &mut [Piece],
+        frames: &mut FrameReader,
+        source: &mut S,
+    ) -> Result<(), ReadError> {
+        let mut left = header.payload_len;
+        let mut parts = Vec::new();
+        while left > 0 {
+            let next = self.next(frames, source, Some(header.request))?;
+            if next.request != header.request {
+                continue;
+            }
+            if next.kind != Kind::Piece {
+                return Err(ReadError::Frame {
+                    header: Some(next),
+                    error: WireError::Field {
+                        message: "a frame between the pieces of a reply",
+                        field: "number of the request",
+                        value: next.request,
+                    },
+                });
+            }
+            // The reader has seen to it that it is no longer than what is left.
+            let mut wanted = next.payload_len as usize;
+            left -= next.payload_len;
+            parts.clear();
+            for piece in &*memory {
+                let iov_len = piece.iov_len.min(wanted);
+                wanted -= iov_len;
+                parts.push(Piece { iov_len, ..*piece });
+                if wanted == 0 {
+                    break;
+                }
+            }
+            // SAFETY: parts of the memory that the caller vouches for.
+            unsafe { frames.scatter(source, &mut parts)? };
+            memory = advance(memory, next.payload_len as usize);
+        }
+        Ok(())
+    }
+
     /// Takes the leader's own reply. The outer error is one of reading.
     pub(super) fn take<S: Source>(
         &self,
@@ -37,6 +120,19 @@ impl Connection {
         source: &mut S,
         outputs: &mut dyn Outputs,
     ) -> Result<Result<(), CallError>, ReadError> {
+        if header.kind == Kind::ReplyInPieces {
+            if !frames.is_gathering() && header.status() == 0 && expected.kind == Kind::Reply {
+                return self.take_in_pieces(header, expected, frames, source, outputs);
+            }
+            frames.gather()?;
+            let complete = loop {
+                let next = self.next(frames, source, Some(header.request))?;
+                if next.request == header.request {
+                    break next;
+                }
+            };
+            return self.take(complete, expected, frames, source, outputs);
+        }
         if let Some(payload) = frames.payload() {
             let result = self.deliver(&header, frames.meta(), payload, expected, outputs);
             frames.skip();

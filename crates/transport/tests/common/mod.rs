@@ -128,7 +128,7 @@ pub(crate) fn serve(stream: Stream, gate: &Arc<Gate>, seen: &Seen) {
             Kind::Cancel => seen.cancelled.lock().unwrap().push(header.request),
             Kind::Ping => writer.post(&buffer.bare(Kind::Pong, header.request)),
             Kind::Pong => seen.pongs.lock().unwrap().push(header.request),
-            Kind::Reply => panic!("a client does not reply"),
+            Kind::Reply | Kind::ReplyInPieces | Kind::Piece => panic!("a client does not reply"),
             Kind::Request => {
                 seen.requests.lock().unwrap().push(header.request);
                 if header.operation == GATED_ECHO {
