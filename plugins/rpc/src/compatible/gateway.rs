@@ -173,7 +173,7 @@ impl Shared {
                     self.writer.post(&pong);
                     continue;
                 }
-                Kind::Pong | Kind::Reply => continue,
+                Kind::Pong | Kind::Reply | Kind::ReplyInPieces | Kind::Piece => continue,
             }
             let translated = message
                 .args(&limits)
