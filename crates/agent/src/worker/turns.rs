@@ -6,7 +6,7 @@
 //! others. So a tenant that floods the worker has its own requests wait for each other.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// So long after its last operation, a tenant still counts as having something to do.
@@ -18,8 +18,6 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Turns {
     tenants: Mutex<HashMap<u64, Share>>,
-    /// Told when an operation has ended and somebody waits.
-    ended: Condvar,
     /// Operations that run at the same time at full speed.
     slots: u32,
 }
@@ -30,6 +28,10 @@ struct Share {
     running: u32,
     waiting: u32,
     last: Instant,
+    /// Told when there may be a turn for one who waits. Each tenant has its own, and one is woken at a
+    /// time: a tenant that floods has many who wait, and would keep the processors busy with waking them
+    /// for every operation of anybody's.
+    free: Arc<Condvar>,
 }
 
 /// Held while an operation runs.
@@ -52,7 +54,6 @@ impl Turns {
     pub fn new(slots: u32) -> Self {
         Self {
             tenants: Mutex::default(),
-            ended: Condvar::new(),
             slots,
         }
     }
@@ -66,8 +67,10 @@ impl Turns {
             running: 0,
             waiting: 0,
             last: now,
+            free: Arc::default(),
         });
         (share.weight, share.last) = (weight, now);
+        let free = Arc::clone(&share.free);
         let mut waits = false;
         loop {
             let now = Instant::now();
@@ -77,6 +80,9 @@ impl Turns {
             if share.running < most {
                 share.running += 1;
                 share.waiting -= u32::from(waits);
+                if share.running < most && share.waiting > 0 {
+                    free.notify_one();
+                }
                 return Some(Turn {
                     turns: self,
                     tenant,
@@ -85,11 +91,13 @@ impl Turns {
             let left = until.saturating_duration_since(now);
             if left.is_zero() {
                 share.waiting -= u32::from(waits);
+                // It may have been the one that was told.
+                free.notify_one();
                 return None;
             }
             share.waiting += u32::from(!waits);
             waits = true;
-            let waited = self.ended.wait_timeout(tenants, left.min(AGAIN));
+            let waited = free.wait_timeout(tenants, left.min(AGAIN));
             tenants = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -125,11 +133,9 @@ impl Drop for Turn<'_> {
         if let Some(share) = tenants.get_mut(&self.tenant) {
             share.running -= 1;
             share.last = Instant::now();
-        }
-        let waiting = tenants.values().any(|share| share.waiting > 0);
-        drop(tenants);
-        if waiting {
-            self.turns.ended.notify_all();
+            if share.waiting > 0 {
+                share.free.notify_one();
+            }
         }
     }
 }
