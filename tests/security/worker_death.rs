@@ -64,7 +64,7 @@ fn a_killed_worker_fails_its_own_call_at_once_and_no_other() {
     );
     assert_ne!(run.code, Some(0));
     assert!(
-        run.stderr.contains("lost") || run.stderr.contains("ended"),
+        run.stderr.contains("lost") && run.stderr.contains("killed by signal 9"),
         "{}",
         run.stderr
     );
