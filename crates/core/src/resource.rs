@@ -48,6 +48,9 @@ pub(crate) struct Slot {
     /// Sealed files in memory that blobs of a library point at. Held while files
     /// of the resource are made.
     pub(crate) sealed: Mutex<Vec<OwnedFd>>,
+    /// Memory for the next resource of memory that gets this slot; null for none. Only who
+    /// has taken the slot, and before that its resource, looks at it.
+    spare: AtomicPtr<Single>,
     marker: Marker,
     entry: Marker,
 }
@@ -251,9 +254,13 @@ pub fn init_from_buf(
             Some(make_rundir(res, id)?)
         };
         naming.folder = folder.as_deref();
-        let single = alloc::array::<Single>(1)?;
+        let mut single = slot.spare.load(Ordering::Relaxed);
+        slot.spare.store(std::ptr::null_mut(), Ordering::Relaxed);
+        if single.is_null() {
+            single = alloc::array::<Single>(1)?;
+        }
         set!(res.blobs = single.cast());
-        // SAFETY: just allocated with the size and alignment of the structure.
+        // SAFETY: allocated with the size and alignment of the structure; nobody else has it.
         unsafe {
             (&raw mut (*single).first).write(&raw mut (*single).blob);
             let blob = Ptr::new(&raw const (*single).blob, "blob")?;
@@ -334,6 +341,7 @@ pub(crate) fn paths<'a>(res: Ptr<vaccel_resource>) -> Vec<&'a CStr> {
 
 fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
     let single = get!(res.blobs).cast::<Single>();
+    let mut list = single;
     for blob in blobs(res) {
         if std::ptr::eq(
             blob.as_ptr(),
@@ -343,6 +351,10 @@ fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
                 set!(blob.name = std::ptr::null_mut());
             }
             blob::release(blob);
+            if slot.spare.load(Ordering::Relaxed).is_null() {
+                slot.spare.store(single, Ordering::Relaxed);
+                list = std::ptr::null_mut();
+            }
         } else {
             blob::delete(blob);
         }
@@ -355,7 +367,7 @@ fn free_contents(res: Ptr<vaccel_resource>, slot: &Slot) {
     }
     // SAFETY: what `init` and its kin have made, freed once: `clear` follows.
     unsafe {
-        alloc::free(get!(res.blobs));
+        alloc::free(list);
         for path in paths(res) {
             alloc::free(path.as_ptr().cast_mut());
         }

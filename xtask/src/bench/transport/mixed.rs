@@ -107,19 +107,20 @@ fn busy(session: &Session, replies: &AtomicU64, over: impl Fn() -> bool) -> Resu
         .collect()
 }
 
-/// Microseconds that each operation took from when its time had come: one that has to wait
-/// makes those after it late too, and that counts.
+/// Microseconds that each operation took. One that takes longer than the time between two
+/// leaves out those whose time has passed meanwhile.
 fn now_and_then(session: &Session) -> Result<Vec<f64>> {
     let begun = Instant::now();
     let mut times = Vec::new();
     let mut due = EVERY;
     while due < TIME {
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
-        // A machine that wakes late is not what is measured.
-        let begin = due.max(begun.elapsed().min(due + EVERY));
+        let begin = Instant::now();
         session.noop()?;
-        times.push((begun.elapsed().saturating_sub(begin)).as_secs_f64() * 1e6);
-        due += EVERY;
+        times.push(begin.elapsed().as_secs_f64() * 1e6);
+        while due <= begun.elapsed() {
+            due += EVERY;
+        }
     }
     times.sort_by(f64::total_cmp);
     Ok(times)
