@@ -59,7 +59,8 @@ fn overhead(rows: &[Row], iterations: usize, no_vsock: Option<&str>) -> Result<S
          *native* (the same decoder, preprocessing and engine, called directly), *in process* (vaccel with\n\
          the `onnx` plugin), and through an agent with a worker process of its own, over each transport. Times are in\n\
          milliseconds, {iterations} iterations of each, nothing left out. Percent are of the medians, over native in the same run.\n\
-         ResNet-50 and MobileNetV2 have random weights from a seed; `classify` is the digit net of this repository.\n\n",
+         ResNet-50 and MobileNetV2 have random weights from a seed; `classify` is the digit net of this repository.\n\
+         Where the p99 of *native* is far above its p50, the machine had other work: then a few percent say nothing.\n\n",
         machine()
     );
     if let Some(why) = no_vsock {
