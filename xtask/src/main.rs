@@ -79,6 +79,9 @@ enum Command {
     /// One process of the overhead suite.
     #[command(hide = true)]
     BenchOverhead(bench::overhead::Job),
+    /// One process of the backends suite.
+    #[command(hide = true)]
+    BenchBackend(bench::backends::Job),
     /// Run a program in namespaces of its own; what `demo` starts the application with.
     #[command(hide = true)]
     Sandbox(demo::sandbox::Options),
@@ -115,6 +118,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::BenchClient(options) => bench::transport::client::run(&options),
         Command::BenchRegister(options) => bench::transport::resources::register(&options),
         Command::BenchOverhead(job) => bench::overhead::child(&job),
+        Command::BenchBackend(job) => bench::backends::child(&job),
         Command::Sandbox(options) => demo::sandbox::run(&options),
     }
 }

@@ -86,6 +86,14 @@ impl Figure {
         }
     }
 
+    /// A figure of something that is not installed here: nothing is known, and nothing missed.
+    pub(crate) fn skipped(name: &str, unit: &str, why: impl ToString) -> Self {
+        Self {
+            note: Some(why.to_string()),
+            ..Self::plain(name, f64::NAN, unit)
+        }
+    }
+
     /// Says what is wanted, and whether it is so. Several targets must all be met.
     pub(crate) fn wanted(mut self, target: String, ok: bool) -> Self {
         self.target = Some(match self.target {

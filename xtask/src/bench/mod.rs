@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures that anyone can measure again, each beside its floor.
 
+pub(crate) mod backends;
 mod dispatch;
 pub(crate) mod figure;
 pub(crate) mod floor;
@@ -39,11 +40,16 @@ pub(crate) struct Options {
     /// Use this staged installation instead of building one.
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
+    /// Only these of the backends suite: `onnxruntime`, `openvino`, `onnx`, `tflite`, `tf`, `torch`,
+    /// `blas`, `vision`.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    backend: Vec<String>,
     /// Iterations of each way in the overhead suite.
     #[arg(long, default_value_t = overhead::ITERATIONS)]
     iterations: usize,
     /// Write performance.md and its drawings into this folder, from the overhead suite and the
-    /// figures of the transport, which are measured too unless --transport names them.
+    /// figures of the transport, which are measured too unless --transport names them; or the table
+    /// of speeds in backends.md, from the backends suite.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
     /// Figures of the transport for --write: a file of `bench transport --peers --json`.
@@ -69,6 +75,9 @@ enum Suite {
     Transport,
     /// Pictures classified without vaccel, with it, and through the agent; takes a quarter of an hour.
     Overhead,
+    /// Models and products of matrices through vaccel, beside their runtimes called directly; takes
+    /// some minutes.
+    Backends,
     /// Tenants beside each other: what jail and workers of one's own cost, how soon what crashes
     /// is replaced, what hangs is ended, and what a flood costs others; takes some minutes.
     Isolation,
@@ -113,6 +122,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // These take long: only when asked for by name.
     if options.suite == Some(Suite::Isolation) {
         figures.extend(isolation::run(&prefix));
+    }
+    if options.suite == Some(Suite::Backends) {
+        figures.extend(backends::run(&prefix, &options.backend)?);
+        if let Some(folder) = &options.write {
+            backends::write(folder, &figures)?;
+        }
     }
     if options.suite == Some(Suite::Overhead) {
         let transport = match (&options.write, &options.transport) {

@@ -1,6 +1,7 @@
 //! What no transport can be faster than: bare sockets, bare shared memory, a copy.
 
 mod memory;
+pub(crate) mod peak;
 mod pingpong;
 
 pub(crate) use memory::{Memory, Wait};

@@ -11,6 +11,7 @@ mod pictures;
 mod runner;
 mod vsock;
 
+pub(crate) use page::machine;
 pub(crate) use runner::{Job, child};
 
 use super::figure::{Figure, Line};

@@ -150,7 +150,8 @@ fn peer(line: &Line) -> Option<&PeerFigure> {
     }
 }
 
-fn machine() -> String {
+/// What the figures were measured on.
+pub(crate) fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info

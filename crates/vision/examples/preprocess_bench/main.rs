@@ -4,18 +4,18 @@
 //! prints medians. Without a picture it makes one of 920 x 920 pixels with the
 //! statistics of a photo: smooth shapes, some texture, some noise.
 
+mod photo;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder};
 use vaccel_vision::{Description, Limits, TensorShape, TensorView, Vision, decode};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let encoded = match arguments.next() {
         Some(path) => std::fs::read(path)?,
-        None => photo(920, 920)?,
+        None => photo::jpeg(920, 920)?,
     };
     let side = match arguments.next() {
         Some(side) => side.parse()?,
@@ -102,34 +102,4 @@ fn time<T>(what: &str, mut run: impl FnMut() -> T) {
         ms(times[0]),
         times.len()
     );
-}
-
-/// A JPEG file, quality 85.
-fn photo(width: u32, height: u32) -> Result<Vec<u8>, image::ImageError> {
-    let mut state = 1_u32;
-    let mut noise = move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as f32 / 255.0 - 0.5
-    };
-    let pixels = image::RgbImage::from_fn(width, height, |x, y| {
-        let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
-        let shape = (u * 9.0).sin() * (v * 7.0).cos() + ((u + v) * 31.0).sin() * 0.3;
-        let edge = if ((u - 0.5).powi(2) + (v - 0.4).powi(2)).sqrt() < 0.25 {
-            0.5
-        } else {
-            -0.2
-        };
-        let texture = ((u * 190.0).sin() + (v * 230.0).sin()) * 0.08;
-        let grain = noise() * 0.08;
-        let level = |tint: f32| ((shape * tint + edge + texture + grain) * 70.0 + 120.0) as u8;
-        image::Rgb([level(1.0), level(0.8), level(0.5)])
-    });
-    let mut file = Vec::new();
-    JpegEncoder::new_with_quality(&mut file, 85).write_image(
-        pixels.as_raw(),
-        width,
-        height,
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(file)
 }
