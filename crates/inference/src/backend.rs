@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use vaccel_plugin::{
     Classified, Description, Error, Model, ModelSource, Options, Picture, ResourceType, Result,
-    Session, bail, err,
+    Session, bail, err, log,
 };
 use vaccel_vision::{Answer, Task};
 
+use crate::batch::{self, Queue};
+use crate::cache::Cache;
 use crate::default_model::{Defaults, source_of};
 use crate::graph::Graph;
 use crate::model::Loaded;
@@ -44,6 +46,8 @@ pub struct Backend<E: Engine> {
     engine: E,
     defaults: Defaults<Loaded<E::Graph>>,
     pictures: Arc<Pictures>,
+    /// Where requests of sessions meet that have loaded the same model.
+    queues: Cache<Queue>,
 }
 
 impl<E: Engine + Default> Default for Backend<E> {
@@ -59,6 +63,7 @@ impl<E: Engine> Backend<E> {
             engine,
             defaults: Defaults::default(),
             pictures: Arc::default(),
+            queues: Cache::default(),
         }
     }
 
@@ -84,7 +89,34 @@ impl<E: Engine> Backend<E> {
         let description = source.description.as_ref().ok().and_then(Option::as_ref);
         let settings = Settings::read(E::NAME, E::OPTIONS, options, description)?;
         let graph = self.engine.load(source, &settings)?;
-        Ok(Loaded::new(graph, source, settings))
+        let batching = self.batching(&graph, &settings, &source.model.name)?;
+        Ok(Loaded::new(graph, source, settings, batching))
+    }
+
+    /// Where the requests for a model meet, or why they cannot; `None` when that is not asked for.
+    fn batching(
+        &self,
+        graph: &E::Graph,
+        settings: &Settings,
+        name: &str,
+    ) -> Result<Option<Result<Arc<Queue>, String>>> {
+        let Some(asked) = settings.batching else {
+            return Ok(None);
+        };
+        if let Some(why) = batch::obstacle(graph) {
+            log::warn!("{name}: `max_batch` is without effect: {why}");
+            return Ok(Some(Err(why)));
+        }
+        let make = || Ok(Queue::new(asked));
+        // An address is that of one model as long as somebody has it; who has the queue has the model.
+        let queue = match graph.shared() {
+            Some(address) => {
+                let key = (Vec::new(), format!("{address} {settings:?}"));
+                self.queues.get(key, |_| true, make)?
+            }
+            None => Arc::new(make()?),
+        };
+        Ok(Some(Ok(queue)))
     }
 
     /// Serves `Plugin::image_classify`.

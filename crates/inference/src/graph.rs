@@ -64,6 +64,12 @@ pub trait Graph: Send + Sync + 'static {
     fn is_current(&self) -> bool {
         true
     }
+
+    /// Address of what sessions share that have loaded the same model: requests of all whose
+    /// address is the same may run together. `None` where each session has its own.
+    fn shared(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl<G: Graph> Graph for std::sync::Arc<G> {
@@ -106,6 +112,10 @@ impl<G: Graph> Graph for std::sync::Arc<G> {
 
     fn is_current(&self) -> bool {
         (**self).is_current()
+    }
+
+    fn shared(&self) -> Option<usize> {
+        Some(std::sync::Arc::as_ptr(self).addr())
     }
 }
 

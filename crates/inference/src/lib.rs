@@ -4,13 +4,14 @@
 //! crate does the rest, the same for all of them: finding the model among the files of a
 //! resource, its description, options ([`Settings`]), names, positions, types and shapes
 //! of tensors, the image operations and virtual tensors, one copy of a model in memory
-//! however many sessions use it ([`Cache`]), and finding and opening a runtime that is
+//! however many sessions use it ([`Cache`]), requests that run together ([`Batching`]), and finding and opening a runtime that is
 //! not part of this project ([`runtime`]).
 //!
 //! [`export_backend!`] makes a plugin of an engine.
 
 mod aligned;
 mod backend;
+mod batch;
 mod cache;
 mod default_model;
 mod graph;
@@ -28,6 +29,7 @@ mod virtual_tensor;
 
 pub use aligned::Aligned;
 pub use backend::{Backend, Engine};
+pub use batch::Batching;
 pub use cache::{Cache, Key};
 pub use default_model::{DEFAULT_MODELS, FOLDERS, TASKS, describe_defaults};
 pub use graph::{Graph, Input, Output};

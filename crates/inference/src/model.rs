@@ -1,11 +1,14 @@
 //! The neutral model API over a [`Graph`].
 
+use std::sync::Arc;
+
 use serde_json::{Value as Json, json};
 use vaccel_plugin::{
     Error, Model, ModelInfo, Result, Shape, TensorInfo, TensorOut, TensorView, bail, err,
 };
 use vaccel_vision::{Description, Vision};
 
+use crate::batch::Queue;
 use crate::graph::{Graph, Input, Output};
 use crate::port::{self, Port};
 use crate::settings::Settings;
@@ -23,17 +26,25 @@ pub struct Loaded<G> {
     pub(crate) name: String,
     vision: Result<Option<Vision>>,
     settings: Settings,
+    /// Where its requests meet those of other sessions, or why they cannot.
+    batching: Option<Result<Arc<Queue>, String>>,
 }
 
 impl<G: Graph> Loaded<G> {
     /// Joins a graph with the description of its source.
-    pub(crate) fn new(graph: G, source: &Source<'_>, settings: Settings) -> Self {
+    pub(crate) fn new(
+        graph: G,
+        source: &Source<'_>,
+        settings: Settings,
+        batching: Option<Result<Arc<Queue>, String>>,
+    ) -> Self {
         let vision = make_vision(source, &graph);
         Self {
             graph,
             name: source.model.name.clone(),
             vision,
             settings,
+            batching,
         }
     }
 
@@ -146,7 +157,7 @@ impl<G: Graph> Loaded<G> {
             .filter_map(|at| Some((at, first(outputs, at)?)))
             .collect();
         if again.is_empty() {
-            return self.graph.run_with(options, inputs, outputs);
+            return self.run_graph(options, inputs, outputs);
         }
         let mut once: Vec<Output<'_, '_>> = Vec::with_capacity(outputs.len());
         for (at, output) in outputs.iter_mut().enumerate() {
@@ -157,7 +168,7 @@ impl<G: Graph> Loaded<G> {
                 });
             }
         }
-        self.graph.run_with(options, inputs, &mut once)?;
+        self.run_graph(options, inputs, &mut once)?;
         for (at, earlier) in again {
             let (before, rest) = outputs.split_at_mut(at);
             let from = before[earlier].to.view()?;
@@ -167,10 +178,32 @@ impl<G: Graph> Loaded<G> {
         Ok(())
     }
 
+    /// Runs it, with requests of others where they may be joined.
+    fn run_graph(
+        &self,
+        options: &[u8],
+        inputs: &[Input<'_>],
+        outputs: &mut [Output<'_, '_>],
+    ) -> Result<()> {
+        match &self.batching {
+            Some(Ok(queue)) if options.is_empty() => {
+                queue.run(inputs, outputs, &|inputs, outputs| {
+                    self.graph.run_with(&[], inputs, outputs)
+                })
+            }
+            _ => self.graph.run_with(options, inputs, outputs),
+        }
+    }
+
     /// The facts that have no field of their own in the model info.
     fn metadata(&self) -> Json {
         let mut facts = self.graph.facts();
         facts["threads"] = json!(self.settings.threads);
+        match &self.batching {
+            Some(Ok(queue)) => facts["batching"] = queue.facts(),
+            Some(Err(why)) => facts["batching"] = json!({ "off": why }),
+            None => {}
+        }
         match &self.vision {
             Ok(Some(vision)) => {
                 let description = vision.description();

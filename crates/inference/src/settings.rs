@@ -3,17 +3,32 @@
 
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use vaccel_plugin::{Options, Result, bail};
 use vaccel_vision::Description;
+
+use crate::batch::Batching;
 
 /// More threads than this are a mistake.
 const MAX_THREADS: usize = 256;
 /// More pictures at once than this are a mistake.
 const MAX_BATCH: usize = 4096;
+/// Nobody who waits longer for others is served better by it.
+const MAX_WINDOW_US: usize = 1_000_000;
+/// A request waits so long for others where nothing else is said: about as long as a small model
+/// runs.
+const WINDOW_US: usize = 2_000;
 
 /// Options that every backend knows.
-const COMMON: &[&str] = &["threads", "device", "precision", "batch"];
+const COMMON: &[&str] = &[
+    "threads",
+    "device",
+    "precision",
+    "batch",
+    "max_batch",
+    "batch_window_us",
+];
 
 /// How a model is run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,6 +42,8 @@ pub struct Settings {
     pub precision: String,
     /// Length of an open first dimension; 0: it stays open.
     pub batch: usize,
+    /// How requests of several callers are joined; `None`: each runs by itself.
+    pub batching: Option<Batching>,
     /// Options of this backend alone.
     own: Vec<(String, String)>,
 }
@@ -38,6 +55,7 @@ impl Default for Settings {
             device: String::new(),
             precision: String::new(),
             batch: 0,
+            batching: None,
             own: Vec::new(),
         }
     }
@@ -70,6 +88,8 @@ impl Settings {
             for (key, value) in [
                 ("threads", number(run.threads)),
                 ("batch", number(run.batch)),
+                ("max_batch", number(run.max_batch)),
+                ("batch_window_us", number(run.batch_window_us)),
                 ("device", run.device.clone()),
                 ("precision", run.precision.clone()),
             ] {
@@ -100,11 +120,20 @@ impl Settings {
                 "option `precision`: `{precision}` is not f32, f16 or bf16"
             );
         }
+        let window = number("batch_window_us", MAX_WINDOW_US)?;
+        let batching = number("max_batch", MAX_BATCH)?.map(|max_batch| Batching {
+            max_batch,
+            window: Duration::from_micros(window.unwrap_or(WINDOW_US) as u64),
+        });
+        if batching.is_none() && window.is_some() {
+            bail!(EINVAL, "option `batch_window_us` needs `max_batch`");
+        }
         Ok(Self {
             threads: number("threads", MAX_THREADS)?.unwrap_or_else(available_threads),
             device: find("device").unwrap_or_default(),
             precision,
             batch: number("batch", MAX_BATCH)?.unwrap_or(0),
+            batching,
             own: own
                 .iter()
                 .filter_map(|key| Some(((*key).to_owned(), find(key)?)))

@@ -63,6 +63,10 @@ pub struct RunSection {
     pub precision: Option<String>,
     /// Length of an open first dimension.
     pub batch: Option<u32>,
+    /// Rows of requests that may run together; `None`: each request runs by itself.
+    pub max_batch: Option<u32>,
+    /// Microseconds that a request waits for others at most.
+    pub batch_window_us: Option<u32>,
 }
 
 /// The section `[input]`; every key may be left out.

@@ -153,4 +153,8 @@ impl Graph for OnnxModel {
     fn is_current(&self) -> bool {
         self.network.is_current()
     }
+
+    fn shared(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.network).addr())
+    }
 }
