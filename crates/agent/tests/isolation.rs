@@ -32,6 +32,20 @@ fn plain(address: &Address) -> Client {
     Client { connection }
 }
 
+/// Ends a worker while it waits: one that is ended between sending a reply and noting that all
+/// of it is sent has its client hung up on without a word, lest words come into a frame.
+fn kill_at_rest(worker: u32) {
+    wait_until("the threads of the worker wait", || {
+        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state comes after the name, which is in brackets.
+            stat.rsplit(") ").next().is_some_and(|s| s.starts_with('S'))
+        })
+    });
+    kill(worker, libc::SIGKILL);
+}
+
 #[test]
 fn a_killed_worker_ends_its_own_connection_at_once_and_no_other() {
     let agent = Agent::start(&[]);
@@ -47,7 +61,7 @@ fn a_killed_worker_ends_its_own_connection_at_once_and_no_other() {
         });
         hold.wait_until_begun();
         let killed = Instant::now();
-        kill(worker_one, libc::SIGKILL);
+        kill_at_rest(worker_one);
         let (result, seen) = call.join().unwrap();
         assert_lost(&result, "killed by signal 9 (SIGKILL)");
         assert!(
@@ -166,7 +180,7 @@ fn a_client_reads_how_its_worker_ended_whatever_lies_between_them() {
         let client = connect();
         let worker = agent.worker_of(&client);
         client.connection.ping(PATIENCE).unwrap();
-        kill(worker, libc::SIGKILL);
+        kill_at_rest(worker);
         wait_until("it is seen that the agent has hung up", || {
             !client.connection.probe()
         });
@@ -183,7 +197,7 @@ fn a_client_reads_how_its_worker_ended_whatever_lies_between_them() {
                 scope.spawn(move || hold.run(client, session, None))
             });
             holds.iter().for_each(Hold::wait_until_begun);
-            kill(worker, libc::SIGKILL);
+            kill_at_rest(worker);
             for call in calls {
                 assert_lost(&call.join().unwrap(), "killed by signal 9 (SIGKILL)");
             }

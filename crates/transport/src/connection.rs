@@ -31,6 +31,7 @@ use crate::error::{CallError, ConnectError, SendError};
 use crate::handshake::{self, Granted};
 use crate::outputs::Outputs;
 use crate::reader::FrameReader;
+use crate::second;
 use crate::shm::{self, Block};
 use crate::table::Table;
 use crate::timed::deadline;
@@ -134,13 +135,20 @@ impl Connection {
     ///
     /// # Errors
     /// Says what is wrong with the agent.
-    pub fn open(stream: Stream, address: &str, options: &Options) -> Result<Self, ConnectError> {
+    pub fn open(
+        mut stream: Stream,
+        address: &str,
+        options: &Options,
+    ) -> Result<Self, ConnectError> {
         let mut hello = Hello::new(options.max_frame);
         hello.token = options.token.as_deref();
         hello.client = options.client.as_deref();
         let end = deadline(options.connect_timeout);
         if options.share_memory && stream.family() == Family::Unix {
             hello.features |= vaccel_wire::FEATURE_SHARED_MEMORY;
+        }
+        if stream.family() == Family::Unix {
+            hello.features |= vaccel_wire::FEATURE_SECOND_SOCKET;
         }
         hello.features |= vaccel_wire::FEATURE_KEPT_TENSORS | vaccel_wire::FEATURE_PIECES;
         if options.trace.is_some() {
@@ -151,6 +159,13 @@ impl Connection {
         limits.pieces = granted.features & vaccel_wire::FEATURE_PIECES != 0;
         if limits.pieces {
             stream.keep_queue_short();
+        }
+        let unreachable = |e: &dyn std::fmt::Display| ConnectError::Unreachable {
+            address: address.to_owned(),
+            reason: e.to_string(),
+        };
+        if granted.features & vaccel_wire::FEATURE_SECOND_SOCKET != 0 {
+            second::offer(&mut stream, end).map_err(|e| unreachable(&e))?;
         }
         let (mut memory, mut not_shared, mut ring) = (None, None, None);
         let mut frames = FrameReader::new(limits);
@@ -164,21 +179,13 @@ impl Connection {
                     ring = Some(tx);
                 }
                 Err(e @ shm::ShareError::Refused { .. }) => not_shared = Some(e.to_string()),
-                Err(e) => {
-                    return Err(ConnectError::Unreachable {
-                        address: address.to_owned(),
-                        reason: e.to_string(),
-                    });
-                }
+                Err(e) => return Err(unreachable(&e)),
             }
         }
         let timeout = options.timeout.max(Duration::from_millis(1));
         stream
             .set_read_timeout(Some(timeout))
-            .map_err(|e| ConnectError::Unreachable {
-                address: address.to_owned(),
-                reason: e.to_string(),
-            })?;
+            .map_err(|e| unreachable(&e))?;
         let most = granted.in_flight.min(MOST_IN_FLIGHT);
         Ok(Self {
             address: address.into(),

@@ -22,6 +22,7 @@ mod message;
 mod outputs;
 mod pieces;
 mod reader;
+pub mod second;
 pub mod shm;
 mod stream;
 mod sys;

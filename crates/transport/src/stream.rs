@@ -64,9 +64,20 @@ impl std::fmt::Display for Peer {
 #[derive(Debug)]
 pub struct Stream {
     fd: OwnedFd,
+    second: Second,
     family: Family,
-    /// What encrypts behind it. Dropped after the descriptor, whose end it waits for.
+    /// What encrypts behind it. Dropped after the descriptors, whose end it waits for.
     tls: Option<Arc<Pump>>,
+}
+
+/// A socket beside the one that was connected, see [`second`](crate::second).
+#[derive(Debug)]
+pub(crate) enum Second {
+    None,
+    /// What the peer sends comes there.
+    Reads(OwnedFd),
+    /// What the peer is to get goes there.
+    Writes(OwnedFd),
 }
 
 impl Stream {
@@ -114,15 +125,40 @@ impl Stream {
     pub(crate) fn new(fd: OwnedFd, family: Family) -> Self {
         Self {
             fd,
+            second: Second::None,
             family,
             tls: None,
         }
+    }
+
+    /// From now on one direction goes through a second socket.
+    pub(crate) fn split(&mut self, second: Second) {
+        self.second = second;
+    }
+
+    /// The socket that was connected, or accepted.
+    pub(crate) fn first(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// What sends; [`as_fd`](AsFd::as_fd) receives.
+    pub(crate) fn sender(&self) -> BorrowedFd<'_> {
+        match &self.second {
+            Second::Writes(fd) => fd.as_fd(),
+            Second::None | Second::Reads(_) => self.fd.as_fd(),
+        }
+    }
+
+    /// True when each direction has a socket of its own.
+    pub(crate) fn is_split(&self) -> bool {
+        !matches!(self.second, Second::None)
     }
 
     /// A stream whose bytes something else encrypts.
     pub(crate) fn encrypted(fd: OwnedFd, pump: Arc<Pump>) -> Self {
         Self {
             fd,
+            second: Second::None,
             family: Family::Tcp,
             tls: Some(pump),
         }
@@ -160,6 +196,11 @@ impl Stream {
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             fd: self.fd.try_clone()?,
+            second: match &self.second {
+                Second::None => Second::None,
+                Second::Reads(fd) => Second::Reads(fd.try_clone()?),
+                Second::Writes(fd) => Second::Writes(fd.try_clone()?),
+            },
             family: self.family,
             tls: self.tls.clone(),
         })
@@ -196,7 +237,7 @@ impl Stream {
             uid: libc::uid_t,
             gid: libc::gid_t,
         }
-        let c: Ucred = sys::option(self.as_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED)?;
+        let c: Ucred = sys::option(self.first(), libc::SOL_SOCKET, libc::SO_PEERCRED)?;
         Ok(Peer::Unix {
             pid: c.pid,
             uid: c.uid,
@@ -213,7 +254,7 @@ impl Stream {
         if time == Some(Duration::ZERO) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        SockRef::from(&self.fd).set_read_timeout(time)
+        SockRef::from(&self.as_fd()).set_read_timeout(time)
     }
 
     /// Bounds what the peer may have sent and nobody has taken yet: a small reply comes
@@ -233,6 +274,9 @@ impl Stream {
     pub fn shutdown(&self) {
         // Fails only when the other end is gone already, which is as good.
         let _ = SockRef::from(&self.fd).shutdown(std::net::Shutdown::Both);
+        if let Second::Reads(fd) | Second::Writes(fd) = &self.second {
+            let _ = SockRef::from(fd).shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// The first bytes that have arrived, left where they are. Waits until
@@ -271,7 +315,7 @@ impl Stream {
     pub fn send_until(&self, mut bytes: &[u8], end: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             let chunk = &bytes[..bytes.len().min(self.chunk())];
-            match sys::send(self.as_fd(), chunk, libc::MSG_DONTWAIT) {
+            match sys::send(self.sender(), chunk, libc::MSG_DONTWAIT) {
                 Ok(n) => bytes = &bytes[n..],
                 Err(e) if sys::is_would_block(&e) => self.wait_until(Ready::Write, end)?,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -281,13 +325,17 @@ impl Stream {
         Ok(())
     }
 
-    fn wait_until(&self, what: Ready, end: Instant) -> io::Result<()> {
+    pub(crate) fn wait_until(&self, what: Ready, end: Instant) -> io::Result<()> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            if sys::wait(self.as_fd(), what, Some(left))?.is_some() {
+            let fd = match what {
+                Ready::Write => self.sender(),
+                Ready::Read => self.as_fd(),
+            };
+            if sys::wait(fd, what, Some(left))? {
                 return Ok(());
             }
         }
@@ -305,13 +353,16 @@ impl Stream {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match &self.second {
+            Second::Reads(fd) => fd.as_fd(),
+            Second::None | Second::Writes(_) => self.fd.as_fd(),
+        }
     }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.as_fd().as_raw_fd()
     }
 }
 

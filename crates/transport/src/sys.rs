@@ -83,66 +83,69 @@ fn message(pieces: &mut [Piece]) -> libc::msghdr {
 pub(crate) enum Ready {
     Read,
     Write,
-    Either,
 }
 
-/// Waits until the descriptor is ready or has failed, and says what for; `None`
-/// when the time is over or a signal came.
-pub(crate) fn wait(
-    fd: BorrowedFd<'_>,
-    what: Ready,
-    time: Option<Duration>,
-) -> io::Result<Option<Ready>> {
+/// Waits until the descriptor is ready or has failed, and says whether; false too when the
+/// time is over or a signal came.
+pub(crate) fn wait(fd: BorrowedFd<'_>, what: Ready, time: Option<Duration>) -> io::Result<bool> {
     let events = match what {
         Ready::Read => libc::POLLIN,
         Ready::Write => libc::POLLOUT,
-        Ready::Either => libc::POLLIN | libc::POLLOUT,
     };
-    let mut poll = libc::pollfd {
+    let mut one = libc::pollfd {
         fd: fd.as_raw_fd(),
         events,
         revents: 0,
     };
+    poll(std::slice::from_mut(&mut one), time)
+}
+
+/// Waits until one of them is ready or has failed, and says whether.
+fn poll(polls: &mut [libc::pollfd], time: Option<Duration>) -> io::Result<bool> {
     // Rounded up, so that a wait never ends before its time.
     let millis = time.map_or(-1, |t| {
         i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
     });
-    // SAFETY: one live structure.
-    match unsafe { libc::poll(&raw mut poll, 1, millis) } {
-        0 => Ok(None),
-        n if n > 0 => Ok(Some(match poll.revents & events {
-            libc::POLLIN => Ready::Read,
-            libc::POLLOUT => Ready::Write,
-            // Failures too: either call will say which.
-            _ => Ready::Either,
-        })),
-        _ => {
-            let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::Interrupted {
-                Ok(None)
-            } else {
-                Err(error)
-            }
-        }
+    let count = polls.len() as libc::nfds_t;
+    // SAFETY: so many live structures.
+    let ready = unsafe { libc::poll(polls.as_mut_ptr(), count, millis) };
+    if ready >= 0 {
+        return Ok(ready > 0);
     }
+    let error = io::Error::last_os_error();
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Waits until one descriptor can be read from or another written to, and says whether
+/// there is something to read; false too when the time is over or a signal came.
+pub(crate) fn wait_either(
+    read: BorrowedFd<'_>,
+    write: BorrowedFd<'_>,
+    time: Option<Duration>,
+) -> io::Result<bool> {
+    let mut polls =
+        [(read, libc::POLLIN), (write, libc::POLLOUT)].map(|(fd, events)| libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events,
+            revents: 0,
+        });
+    poll(&mut polls, time)?;
+    // Failures too: the call that reads will say which.
+    Ok(polls[0].revents != 0)
 }
 
 /// True when the other end has hung up; never waits.
 pub(crate) fn hung_up(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut poll = libc::pollfd {
+    let mut one = libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLRDHUP,
         revents: 0,
     };
-    // SAFETY: one live structure.
-    if unsafe { libc::poll(&raw mut poll, 1, 0) } < 0 {
-        let error = io::Error::last_os_error();
-        return match error.kind() {
-            io::ErrorKind::Interrupted => Ok(false),
-            _ => Err(error),
-        };
-    }
-    Ok(poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0)
+    poll(std::slice::from_mut(&mut one), Some(Duration::ZERO))?;
+    Ok(one.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0)
 }
 
 /// Reads one socket option of a fixed size.

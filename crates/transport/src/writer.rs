@@ -109,10 +109,11 @@ impl FrameWriter {
     }
 
     /// From now on counts, where others see it, whether a frame is partly on the socket:
-    /// somebody else may only put something there while it is not. With a ring it never is.
+    /// somebody else may only put something there while it is not. With a ring it never is,
+    /// nor where frames go through a second socket.
     #[must_use]
     pub fn counting(mut self, midway: &'static AtomicU64) -> Self {
-        self.midway = Some(midway).filter(|_| self.ring.is_none());
+        self.midway = Some(midway).filter(|_| self.ring.is_none() && !self.stream.is_split());
         self
     }
 
@@ -150,7 +151,7 @@ impl FrameWriter {
     pub(crate) fn wait_for_room(&self, left: Option<Duration>) -> io::Result<()> {
         match &self.ring {
             Some(ring) => ring.wait(self.stream.as_fd(), left),
-            None => sys::wait(self.stream.as_fd(), Ready::Write, left).map(drop),
+            None => sys::wait(self.stream.sender(), Ready::Write, left).map(drop),
         }
     }
 
@@ -326,10 +327,10 @@ impl FrameWriter {
     /// Sends some bytes; 0 when the socket is full.
     fn send_some(&self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(ring) = &self.ring {
-            return ring.push(std::iter::once(bytes), self.stream.as_fd());
+            return ring.push(std::iter::once(bytes), self.stream.sender());
         }
         let bytes = &bytes[..bytes.len().min(self.stream.chunk())];
-        taken(|| sys::send(self.stream.as_fd(), bytes, libc::MSG_DONTWAIT))
+        taken(|| sys::send(self.stream.sender(), bytes, libc::MSG_DONTWAIT))
     }
 
     /// Puts some of a frame's pieces from an offset on the ring; 0 when it is full.
@@ -342,7 +343,7 @@ impl FrameWriter {
             skip -= skipped;
             &slice[skipped..]
         });
-        ring.push(rest, self.stream.as_fd())
+        ring.push(rest, self.stream.sender())
     }
 
     /// Sends some of a frame's pieces from an offset on; 0 when the socket is full.
@@ -367,7 +368,7 @@ impl FrameWriter {
         }
         let pieces = advance(&mut pieces[..count], 0);
         // SAFETY: each piece is a slice of the frame, which is borrowed.
-        taken(|| unsafe { sys::send_pieces(self.stream.as_fd(), pieces, libc::MSG_DONTWAIT) })
+        taken(|| unsafe { sys::send_pieces(self.stream.sender(), pieces, libc::MSG_DONTWAIT) })
     }
 
     /// Keeps what must still go out after a deadline, or gives the stream up.

@@ -22,6 +22,10 @@ pub const FEATURE_TRACES: u32 = 4;
 /// [`Kind::ReplyInPieces`](crate::Kind::ReplyInPieces).
 pub const FEATURE_PIECES: u32 = 8;
 
+/// Feature bit: the client brings a second Unix socket, and all that the agent sends after
+/// WELCOME goes there.
+pub const FEATURE_SECOND_SOCKET: u32 = 16;
+
 const TAG_TOKEN: u16 = 1;
 const TAG_CLIENT: u16 = 2;
 

@@ -67,8 +67,8 @@ pub use error::WireError;
 pub use frame::{Frame, FrameBuffer, Slices};
 pub use header::{GOING_AWAY, HEADER_LEN, Header, Kind, LAST_WORDS, Limits, MAX_META};
 pub use hello::{
-    FEATURE_KEPT_TENSORS, FEATURE_PIECES, FEATURE_SHARED_MEMORY, FEATURE_TRACES, HELLO_LEN, Hello,
-    MAX_EXTRA,
+    FEATURE_KEPT_TENSORS, FEATURE_PIECES, FEATURE_SECOND_SOCKET, FEATURE_SHARED_MEMORY,
+    FEATURE_TRACES, HELLO_LEN, Hello, MAX_EXTRA,
 };
 pub use layout::{ALIGN, Layout, SMALL_ALIGN};
 pub use name::{MAX_COMPONENT, MAX_NAME, check_name};

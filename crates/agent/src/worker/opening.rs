@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 use vaccel_abi::error::EREMOTEIO;
-use vaccel_transport::{Family, FrameReader, FrameWriter, ReadError, Stream, handshake, shm};
+use vaccel_transport::{
+    Family, FrameReader, FrameWriter, ReadError, Stream, handshake, second, shm,
+};
 use vaccel_wire::{
-    FEATURE_KEPT_TENSORS, FEATURE_PIECES, FEATURE_SHARED_MEMORY, FEATURE_TRACES, Limits, VERSION,
-    Welcome,
+    FEATURE_KEPT_TENSORS, FEATURE_PIECES, FEATURE_SECOND_SOCKET, FEATURE_SHARED_MEMORY,
+    FEATURE_TRACES, Limits, VERSION, Welcome,
 };
 
 use super::connection::{Connection, STALL};
@@ -40,7 +42,7 @@ impl Connection {
     ) -> Result<Self, String> {
         let settings = &service.settings;
         let terms = tenant.terms().clone();
-        let stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
+        let mut stream = Stream::from_fd(descriptor).map_err(|e| e.to_string())?;
         if stream.family() == Family::Tcp {
             watch_for_silence(&stream);
         }
@@ -56,10 +58,19 @@ impl Connection {
             debug!(connection = number, "the client is {name:?}");
         }
         let mut limits = Limits::for_frame(terms.max_frame);
-        let share = stream.family() == Family::Unix && terms.max_shared > 0;
-        let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
+        let local = if stream.family() == Family::Unix {
+            FEATURE_SECOND_SOCKET
+        } else {
+            0
+        };
+        let share = if local != 0 && terms.max_shared > 0 {
+            FEATURE_SHARED_MEMORY
+        } else {
+            0
+        };
         let traces = if settings.traces { FEATURE_TRACES } else { 0 };
-        let features = (share | traces | FEATURE_KEPT_TENSORS | FEATURE_PIECES) & hello.features;
+        let offered = local | share | traces | FEATURE_KEPT_TENSORS | FEATURE_PIECES;
+        let features = offered & hello.features;
         let welcome = Welcome {
             status: 0,
             version: VERSION,
@@ -74,6 +85,10 @@ impl Connection {
         handshake::send_welcome(&stream, &welcome, STALL)
             .and_then(|()| stream.set_read_timeout(Some(settings.park_after.min(STALL))))
             .map_err(|e| e.to_string())?;
+        if features & FEATURE_SECOND_SOCKET != 0 {
+            second::accept(&mut stream, Instant::now() + HELLO_TIMEOUT)
+                .map_err(|e| format!("the client brought no second socket: {e}"))?;
+        }
         let (mut memory, mut tx, mut rx) = (None, None, None);
         if features & FEATURE_SHARED_MEMORY != 0 {
             let end = Instant::now() + HELLO_TIMEOUT;

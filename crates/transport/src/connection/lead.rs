@@ -66,17 +66,17 @@ impl Connection {
         if self.writer.ring().is_some() {
             return self.while_ring_full(left);
         }
-        let fd = self.writer.stream().as_fd();
+        let stream = self.writer.stream();
         let mut table = self.lock();
         if table.lead {
             drop(table);
             let time = left.map_or(LOOK, |l| l.min(LOOK));
-            return sys::wait(fd, Ready::Write, Some(time)).map(drop);
+            return sys::wait(stream.sender(), Ready::Write, Some(time)).map(drop);
         }
         table.lead = true;
         drop(table);
         let _lead = Lead(self);
-        if let Some(Ready::Read | Ready::Either) = sys::wait(fd, Ready::Either, left)? {
+        if sys::wait_either(stream.as_fd(), stream.sender(), left)? {
             let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
             let mut present = Present(self.writer.stream());
             // An error that lasts is found again by the next who reads.
@@ -167,9 +167,9 @@ impl Connection {
         if matches!(error, ReadError::TimedOut) {
             return Led::TimedOut;
         }
-        let fault = self.writer.fault().or_else(|| self.writer.stream().fault());
         let ended = matches!(error, ReadError::Closed | ReadError::Truncated);
-        let said = self.parting(frames).filter(|_| ended);
+        let said = ended.then(|| self.parting(frames)).flatten();
+        let fault = self.writer.fault().or_else(|| self.writer.stream().fault());
         let reason = match (said.map(Arc::from).or(fault), error) {
             (Some(reason), _) => reason.to_string(),
             (None, ReadError::Closed) => "the agent hung up".into(),

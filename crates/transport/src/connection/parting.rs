@@ -3,8 +3,13 @@
 use super::Connection;
 use crate::error::ReadError;
 use crate::reader::FrameReader;
+use crate::second;
 use crate::timed::Source;
+use std::time::Duration;
 use vaccel_wire::{Args, HEADER_LEN, Header, Kind, LAST_WORDS, Limits};
+
+/// How long an agent may take to say why a worker has hung up.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What last words that come beside a ring are held to: a message of 4 KiB and what is around it.
 const LIMITS: Limits = Limits {
@@ -39,11 +44,12 @@ impl Connection {
     pub(super) fn parting(&self, frames: &FrameReader) -> Option<String> {
         let said = self.parting.get().cloned();
         said.or_else(|| words_of(&frames.words_beside()))
+            .or_else(|| words_of(&second::words(self.writer.stream(), PATIENCE)))
             .filter(|words| !words.is_empty())
     }
 }
 
-/// The message of last words that came beside a ring, which has its own bytes.
+/// The message of last words that came where no other frame does.
 fn words_of(bytes: &[u8]) -> Option<String> {
     let (head, rest) = bytes.split_first_chunk::<HEADER_LEN>()?;
     let header = Header::decode(head).ok().filter(is_last)?;

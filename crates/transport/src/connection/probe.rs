@@ -24,11 +24,6 @@ impl Connection {
             &mut [0],
             libc::MSG_PEEK | libc::MSG_DONTWAIT,
         ) {
-            Ok(0) => {
-                let reason = self.writer.stream().fault();
-                self.die(reason.map_or_else(|| "the agent hung up".into(), |r| r.to_string()));
-                false
-            }
             Ok(_) => {
                 // Nobody has asked for it: an agent that says it goes, and may have gone.
                 let mut table = self.lock();

@@ -56,7 +56,7 @@ pub fn offer(stream: &Stream, mode: Mode, end: Instant) -> Result<(Client, Tx, R
         arena: arena_from as u32,
     };
     let bytes = share.encode();
-    let sent = send_fds(stream.as_fd(), &bytes, &[fd.as_fd(), theirs.as_fd()], 0)
+    let sent = send_fds(stream.sender(), &bytes, &[fd.as_fd(), theirs.as_fd()], 0)
         .map_err(ShareError::System)?;
     stream
         .send_until(&bytes[sent..], end)

@@ -1,9 +1,11 @@
 //! A client process of its own, told on its standard input what to do.
 //!
 //! `calls N` makes so many empty calls; `window BEGIN END` makes them until END and counts those
-//! within, in nanoseconds of the monotonic clock, which all processes share. Either is answered
-//! with a number of calls.
+//! within, in nanoseconds of the monotonic clock, which all processes share; `stream` fetches
+//! large replies until its input ends. The first two are answered with a number of calls, the last
+//! when the first reply has come.
 
+use super::mixed;
 use super::remote::Way;
 use crate::bench::floor::{Kind, Memory, PingPong, Wait};
 use crate::bench::sample::open_library;
@@ -121,11 +123,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match options.floor {
         Some(Floor::Futex) => {
             let mut memory = Memory::start(Wait::Futex)?;
-            obey(|| memory.round())
+            obey(|| memory.round(), || bail!("there are no large replies"))
         }
         Some(Floor::Tcp) => {
             let mut socket = PingPong::start(Kind::Tcp, 64)?;
-            obey(|| socket.round())
+            obey(|| socket.round(), || bail!("there are no large replies"))
         }
         None => {
             open_library(&options.prefix)?;
@@ -134,12 +136,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 ..Config::default()
             })?;
             let session = Session::with_hint(vaccel::hint::REMOTE)?;
-            obey(|| Ok(session.noop()?))
+            obey(|| Ok(session.noop()?), || mixed::forever(&session))
         }
     }
 }
 
-fn obey(mut call: impl FnMut() -> Result<()>) -> Result<()> {
+fn obey(
+    mut call: impl FnMut() -> Result<()>,
+    mut stream: impl FnMut() -> Result<()>,
+) -> Result<()> {
     call()?;
     for line in std::io::stdin().lines() {
         let line = line?;
@@ -152,6 +157,7 @@ fn obey(mut call: impl FnMut() -> Result<()>) -> Result<()> {
                 count
             }
             ["window", begin, end] => window(&mut call, begin.parse()?, end.parse()?)?,
+            ["stream"] => return stream(),
             _ => bail!("a client cannot do `{line}`"),
         };
         println!("{done}");

@@ -2,8 +2,12 @@
 //!
 //! It is tried once a millisecond, for a set time: one after the other at full speed, most of them
 //! would be done while no reply is on its way, and hide the few that had to wait.
+//!
+//! The floor is the same operation while the large replies come from another agent by another
+//! connection: the processors have as much to do, and nothing is shared.
 
 use super::bulk::MB;
+use super::client::Client;
 use super::{Placement, ROUNDS, Way};
 use crate::bench::figure::Figure;
 use crate::bench::sample::{Summary, bind, bounded};
@@ -20,7 +24,7 @@ const CALLS: usize = 2000;
 /// How often, and for how long.
 const EVERY: Duration = Duration::from_millis(1);
 const TIME: Duration = Duration::from_secs(2);
-/// Microseconds that the operation may take more.
+/// Microseconds that the operation may take more than beside replies of another agent.
 const MORE: f64 = 1000.0;
 /// Longest that the large replies may take to begin.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,44 +33,78 @@ pub(super) fn run(prefix: &Path) -> Result<Vec<Figure>> {
     let placement = Placement::apart()?;
     // Two threads here, and two there.
     bind(&placement.all)?;
-    let agent = Agent::start(prefix, "noop", &["tcp://127.0.0.1:0"], &[])?;
-    let [unix, tcp] = agent.addresses() else {
-        bail!("the agent has other addresses than it was told");
-    };
+    let start = || Agent::start(prefix, "noop", &["tcp://127.0.0.1:0"], &[]);
+    let (agent, other) = (start()?, start()?);
     let mut figures = Vec::new();
-    for way in [Way::unix(unix), Way::new("tcp", tcp)] {
-        figures.push(beside(&way)?);
+    for (own, others) in ways(&agent)?.iter().zip(&ways(&other)?) {
+        figures.push(beside(prefix, own, others)?);
     }
     Ok(figures)
 }
 
-fn beside(way: &Way) -> Result<Figure> {
+fn ways(agent: &Agent) -> Result<[Way; 2]> {
+    let [unix, tcp] = agent.addresses() else {
+        bail!("the agent has other addresses than it was told");
+    };
+    Ok([Way::unix(unix), Way::new("tcp", tcp)])
+}
+
+fn beside(prefix: &Path, way: &Way, other: &Way) -> Result<Figure> {
     let (empty, large) = (way.open()?, way.session()?);
     let mut alone = Vec::new();
     for _ in 0..ROUNDS {
         alone.push(bounded(CALLS, || Ok(empty.noop()?))?);
     }
+    let alone = Summary::of(&alone);
+    let mut client = Client::start(prefix, other)?;
+    client.tell("stream")?;
+    client.answer()?;
+    let apart = Summary::of(&rounds(&empty, || false)?);
+    drop(client);
+    let (busy, (count, time)) = while_streaming(&empty, &large)?;
+    let title = format!("empty op beside 64 MB replies, {}", way.name);
+    let wanted = format!("p99 <= {MORE} us more than beside those of another agent");
+    let each = time.as_secs_f64() * 1e3 / count as f64;
+    Ok(Figure::plain(&title, busy.p50, "us")
+        .with_floor(apart.p50)
+        .wanted(wanted, busy.p99 - apart.p99 <= MORE)
+        .with_p99(busy.p99)
+        .with_note(format!(
+            "{count} replies of 64 MB meanwhile, {each:.0} ms each; beside those of another agent \
+             p99 {:.0} us; alone {:.1} us, p99 {:.1} us",
+            apart.p99, alone.p50, alone.p99,
+        )))
+}
+
+/// How long the empty operation takes while large replies come to a session; their number and
+/// how long they took.
+fn while_streaming(empty: &Session, large: &Session) -> Result<(Summary, (u64, Duration))> {
     let (stop, replies) = (AtomicBool::new(false), AtomicU64::new(0));
     let (busy, streamed) = std::thread::scope(|scope| -> Result<_> {
-        let streaming = scope.spawn(|| stream(&large, &stop, &replies));
-        let busy = busy(&empty, &replies, || streaming.is_finished());
+        let streaming = scope.spawn(|| stream(large, &stop, &replies));
+        let busy = busy(empty, &replies, || streaming.is_finished());
         stop.store(true, Ordering::Relaxed);
         let streamed = streaming.join();
         let streamed = streamed.map_err(|_| anyhow::anyhow!("the streaming thread panicked"))?;
         Ok((busy?, streamed?))
     })?;
-    let (alone, busy) = (Summary::of(&alone), Summary::of(&busy));
-    let more = busy.p99 - alone.p50;
-    let title = format!("empty op beside 64 MB replies, {}", way.name);
-    Ok(Figure::plain(&title, busy.p50, "us")
-        .with_floor(alone.p50)
-        .wanted(format!("p99 <= {MORE} us more than alone"), more <= MORE)
-        .with_p99(busy.p99)
-        .with_note(format!(
-            "{} replies of 64 MB meanwhile, {:.0} ms each",
-            streamed.0,
-            streamed.1.as_secs_f64() * 1e3 / streamed.0 as f64
-        )))
+    Ok((Summary::of(&busy), streamed))
+}
+
+/// Fetches large replies until the input ends, and says when the first has come.
+pub(super) fn forever(session: &Session) -> Result<()> {
+    let (stop, replies) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let streaming = scope.spawn(|| stream(session, &stop, &replies));
+        let first = wait_for_first(&replies, || streaming.is_finished());
+        if first.is_ok() {
+            println!("{}", replies.load(Ordering::Relaxed));
+            // Whatever is said now is the end.
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
+        stop.store(true, Ordering::Relaxed);
+        first
+    })
 }
 
 /// Fetches large replies until it is told to stop.
@@ -91,12 +129,21 @@ fn stream(session: &Session, stop: &AtomicBool, replies: &AtomicU64) -> Result<(
 
 /// Rounds of the empty operation, from when the replies stream.
 fn busy(session: &Session, replies: &AtomicU64, over: impl Fn() -> bool) -> Result<Vec<Vec<f64>>> {
+    wait_for_first(replies, &over)?;
+    rounds(session, over)
+}
+
+fn wait_for_first(replies: &AtomicU64, over: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
     while replies.load(Ordering::Relaxed) == 0 {
         ensure!(!over(), "the large replies failed");
         ensure!(begun.elapsed() < LIMIT, "no large reply within {LIMIT:?}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
+    Ok(())
+}
+
+fn rounds(session: &Session, over: impl Fn() -> bool) -> Result<Vec<Vec<f64>>> {
     (0..ROUNDS)
         .map(|_| {
             let times = now_and_then(session)?;
