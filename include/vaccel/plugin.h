@@ -200,6 +200,14 @@ struct vaccel_plugin_ext {
     int (*call_forget)(struct vaccel_call *call);
     /** Sets the milliseconds that calls of a session may take; 0 for the default. */
     int (*session_timeout)(struct vaccel_session *sess, uint64_t timeout_ms);
+    /**
+     * Says what a model is, without loading it: writes a malloc'ed JSON object with
+     * `format` ("onnx", "tflite", ...), `model` (what errors call it), and where its
+     * description says so `task` and `backend`. With a NULL resource, the model that
+     * image operation `op` would take by default. Models of any format are judged,
+     * whether this plugin runs them or not; VACCEL_PLUGINS=auto asks for it.
+     */
+    int (*model_judge)(struct vaccel_session *sess, struct vaccel_resource *model, vaccel_op_type_t op, char **json);
 };
 
 /**

@@ -4,7 +4,7 @@ use crate::CResult;
 use crate::completion::{CallDriveFn, CallFn, CallSubmitFn, SessionTimeoutFn};
 use crate::list::vaccel_list_entry;
 use crate::model::{vaccel_model_info, vaccel_tensor};
-use crate::op::{OP_MAX, vaccel_op};
+use crate::op::{OP_MAX, OpType, vaccel_op};
 use crate::resource::vaccel_resource;
 use crate::session::vaccel_session;
 use libc::{c_char, c_uint, c_void, size_t};
@@ -122,6 +122,17 @@ pub type ModelInfoFn = unsafe extern "C" fn(
 /// whether its runtime was found, and what to install when not.
 pub type DescribeFn = unsafe extern "C" fn(json: *mut *mut c_char) -> CResult;
 
+/// Says what a model is, without loading it: writes a malloc'ed JSON object with `format`
+/// (`onnx`, ...), `model` (what errors call it), and where its description says so `task`
+/// and `backend`. With a null resource, the model that an image operation would take
+/// by default. It judges models of any format, whether this plugin runs them or not.
+pub type ModelJudgeFn = unsafe extern "C" fn(
+    *mut vaccel_session,
+    *mut vaccel_resource,
+    op: OpType,
+    json: *mut *mut c_char,
+) -> CResult;
+
 /// Gives memory that calls of a session need not copy, aligned to 64; `ENOTSUP` when
 /// there is none, and then the library takes ordinary memory.
 pub type BufferAllocFn =
@@ -190,4 +201,6 @@ pub struct vaccel_plugin_ext {
     pub call_forget: Option<CallFn>,
     /// How long calls of a session may take.
     pub session_timeout: Option<SessionTimeoutFn>,
+    /// Says what a model is, without loading it.
+    pub model_judge: Option<ModelJudgeFn>,
 }

@@ -16,6 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   vaccel-agent --plugins onnx
       Serve image operations and models to local programs.
+  vaccel-agent --plugins auto
+      Serve models of all formats with the best backend that is installed for each.
   vaccel-agent -a unix:///run/vaccel/vm.sock_2048 --plugins onnx,blas
       Serve the guest of a Firecracker or Cloud Hypervisor machine whose vsock is
       at /run/vaccel/vm.sock; the guest connects to vsock://2:2048.
@@ -55,6 +57,10 @@ pub struct Options {
     pub addresses: Vec<Named>,
 
     /// Plugins to load, by name or file, separated by commas [default: onnx].
+    ///
+    /// `auto` loads every backend that is installed; each model is run by the best one that
+    /// is ready for its format. `vaccel info` shows which. Workers are then locked in as
+    /// loosely as the backends together need.
     #[arg(
         short,
         long,

@@ -100,6 +100,37 @@ fn show(out: &mut impl Write, about: &Value) -> Result<()> {
             text(&plugin["message"])
         )?;
     }
+    show_choice(out, list(&about["choice"]))
+}
+
+/// What VACCEL_PLUGINS=auto chooses; what the missing ones lack is said above.
+fn show_choice(out: &mut impl Write, rows: &[Value]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nVACCEL_PLUGINS=auto chooses")?;
+    for kind in ["format", "operation"] {
+        writeln!(out, "  {kind:<18} {:<14} why", "backend")?;
+        for row in rows.iter().filter(|row| row["kind"] == kind) {
+            let others: Vec<String> = list(&row["alternatives"])
+                .iter()
+                .map(|other| {
+                    let name = text(&other["name"]);
+                    match other["ready"] == true {
+                        true => name,
+                        false => format!("{name} (missing)"),
+                    }
+                })
+                .collect();
+            let others = match others.is_empty() {
+                true => String::new(),
+                false => format!("; also {}", others.join(", ")),
+            };
+            let chosen = row["chosen"].as_str().unwrap_or("-");
+            let (what, why) = (text(&row["for"]), text(&row["why"]));
+            writeln!(out, "  {what:<18} {chosen:<14} {why}{others}")?;
+        }
+    }
     Ok(())
 }
 

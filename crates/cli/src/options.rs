@@ -24,7 +24,9 @@ pub(crate) struct Options {
     #[arg(long, short, global = true, value_name = "ADDRESS")]
     pub(crate) remote: Option<String>,
 
-    /// Plugins to load, separated by commas [default: the embedded backend, or the transport with --remote].
+    /// Plugins to load, separated by commas [default: the embedded backend, or the transport
+    /// with --remote]. `auto`: every backend that is installed, of which the best one that is
+    /// ready for it runs each model and operation; `vaccel info` shows which.
     #[arg(
         long,
         short,
@@ -65,7 +67,7 @@ pub(crate) enum Command {
     /// One of the clients of `bench`.
     #[command(hide = true)]
     BenchClient(BenchClient),
-    /// Show version, plugins, operations and devices, and what is missing.
+    /// Show version, plugins, operations and devices, what is missing, and what `auto` chooses.
     Info(Info),
     /// Run an agent; the same as vaccel-agent.
     Agent(Agent),
@@ -158,7 +160,8 @@ pub(crate) struct Run {
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Options for the backend: key=value, several with commas.
+    /// Options for the backend: key=value, several with commas (threads, device, precision,
+    /// batch; with `--plugins auto` also backend=NAME).
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) options: Option<String>,
 

@@ -1,7 +1,7 @@
 //! `vaccel_describe`: the state of the library as JSON.
 
 use crate::plugin::{self, Plugin};
-use crate::{Result, alloc, log_warn, op, ptr, runtime, version};
+use crate::{Result, alloc, choice, log_warn, op, ptr, runtime, version};
 use serde_json::{Value, json};
 use std::ffi::c_char;
 use vaccel_abi::op::{OP_MODEL_INFO, OP_MODEL_LOAD};
@@ -27,17 +27,23 @@ const TYPES: [(u32, &str); 10] = [
 /// Version, folders, why the library is down if it is, and the plugins.
 #[must_use]
 pub fn describe() -> Value {
-    let plugins: Vec<_> = plugin::all().into_iter().map(of_plugin).collect();
+    let plugins: Vec<_> = plugin::all().into_iter().map(|p| (p, ext(p))).collect();
+    let choice = choice::explain(&plugins);
+    let plugins: Vec<_> = plugins
+        .into_iter()
+        .map(|(p, ext)| of_plugin(p, ext))
+        .collect();
     json!({
         "version": version::VERSION,
         "initialized": runtime::is_up(),
         "error": runtime::failure(),
         "rundir": runtime::rundir().ok().map(|path| path.to_string_lossy()),
         "plugins": plugins,
+        "choice": choice,
     })
 }
 
-fn of_plugin(plugin: &'static Plugin) -> Value {
+fn of_plugin(plugin: &'static Plugin, ext: Value) -> Value {
     let bits = plugin.info().type_;
     let types: Vec<_> = TYPES
         .iter()
@@ -58,12 +64,12 @@ fn of_plugin(plugin: &'static Plugin) -> Value {
         "types": types,
         "transport": plugin.is_transport(),
         "ops": ops,
-        "ext": ext(plugin),
+        "ext": ext,
     })
 }
 
 /// What the plugin says of its devices, formats and needs.
-fn ext(plugin: &Plugin) -> Value {
+pub(crate) fn ext(plugin: &Plugin) -> Value {
     let Some(describe) = plugin.ext().describe else {
         return Value::Null;
     };

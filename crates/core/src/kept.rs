@@ -140,11 +140,10 @@ impl Bound {
     /// has memory.
     pub(crate) fn new(
         sess: Ptr<vaccel_session>,
+        plugin: &'static Plugin,
         inputs: &[vaccel_tensor],
         outputs: &[vaccel_tensor],
     ) -> Result<Self> {
-        let plugin =
-            op::serving(sess, OP_MODEL_RUN).ok_or_else(|| op::missing(sess, OP_MODEL_RUN))?;
         let mut bound = Self {
             inputs: Vec::with_capacity(inputs.len()),
             outputs: outputs.to_vec(),

@@ -17,6 +17,7 @@ pub mod arg_list;
 pub mod blob;
 pub mod buffer;
 pub mod builtin;
+pub mod choice;
 pub mod completion;
 pub mod config;
 pub mod describe;

@@ -1,7 +1,8 @@
 //! Models through the neutral interface: named tensors of any type.
 
+use crate::plugin::Plugin;
 use crate::ptr::Ptr;
-use crate::{Result, alloc, err, fail, get, kept, op, ptr, resource};
+use crate::{Result, alloc, choice, err, fail, get, kept, op, ptr, resource};
 use std::ffi::{CStr, c_char, c_void};
 use vaccel_abi::model::{
     TENSOR_KEEP, TENSOR_MAX_RANK, TENSOR_OWNED, dtype_name, tensor_bytes, vaccel_model_info,
@@ -12,15 +13,32 @@ use vaccel_abi::plugin::vaccel_plugin_ext;
 use vaccel_abi::resource::{RESOURCE_MODEL, vaccel_resource};
 use vaccel_abi::session::vaccel_session;
 
-/// One slot of the extension table of the plugin that serves a session.
+/// One slot of the extension table of the plugin that serves a session's model.
 fn slot<F>(
     sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
     op: OpType,
     pick: impl Fn(&vaccel_plugin_ext) -> Option<F>,
 ) -> Result<F> {
-    op::serving(sess, op)
-        .and_then(|plugin| pick(plugin.ext()))
-        .ok_or_else(|| op::missing(sess, op))
+    pick(op::serving_model(sess, res, op)?.ext()).ok_or_else(|| op::missing(sess, op))
+}
+
+/// Calls a function of a plugin that was chosen.
+pub(crate) fn call_of(
+    plugin: &Plugin,
+    sess: Ptr<vaccel_session>,
+    op: OpType,
+    function: impl FnOnce() -> i32,
+) -> Result {
+    let returned = if op::traced() {
+        op::trace(sess, op, || (0, 0), function)
+    } else {
+        function()
+    };
+    match returned {
+        0 => Ok(()),
+        code => Err(plugin.error(op::name(op), code)),
+    }
 }
 
 fn call(sess: Ptr<vaccel_session>, op: OpType, function: impl FnOnce() -> i32) -> Result {
@@ -52,7 +70,10 @@ pub fn load(
     res: Ptr<vaccel_resource>,
     options: Option<&CStr>,
 ) -> Result {
-    let load = slot(sess, OP_MODEL_LOAD, |ext| ext.model_load)?;
+    if choice::decides(sess, OP_MODEL_LOAD) {
+        return choice::load(sess, res, options);
+    }
+    let load = slot(sess, res, OP_MODEL_LOAD, |ext| ext.model_load)?;
     resource::require(sess, res, RESOURCE_MODEL)?;
     let options = options.map_or(std::ptr::null(), CStr::as_ptr);
     call(sess, OP_MODEL_LOAD, || {
@@ -66,7 +87,10 @@ pub fn load(
 /// # Errors
 /// Those of [`load`].
 pub fn unload(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result {
-    let unload = slot(sess, OP_MODEL_UNLOAD, |ext| ext.model_unload)?;
+    if choice::decides(sess, OP_MODEL_UNLOAD) {
+        return choice::unload(sess, res);
+    }
+    let unload = slot(sess, res, OP_MODEL_UNLOAD, |ext| ext.model_unload)?;
     resource::require(sess, res, RESOURCE_MODEL)?;
     call(sess, OP_MODEL_UNLOAD, || {
         // SAFETY: a function of a loaded plugin; session and resource are alive.
@@ -106,9 +130,9 @@ fn run_kept(
     outputs: &mut [vaccel_tensor],
 ) -> Result {
     // A model that is not there, or not this session's, is told first.
-    slot(sess, OP_MODEL_RUN, |ext| ext.model_run)?;
+    let plugin = op::serving_model(sess, res, OP_MODEL_RUN)?;
     resource::require(sess, res, RESOURCE_MODEL)?;
-    let mut bound = kept::Bound::new(sess, inputs, outputs)?;
+    let mut bound = kept::Bound::new(sess, plugin, inputs, outputs)?;
     let result = run_plain(sess, res, &bound.inputs, &mut bound.outputs);
     let result = match result {
         Ok(()) => bound.keep(sess),
@@ -128,7 +152,7 @@ fn run_plain(
     inputs: &[vaccel_tensor],
     outputs: &mut [vaccel_tensor],
 ) -> Result {
-    let run = slot(sess, OP_MODEL_RUN, |ext| ext.model_run)?;
+    let run = slot(sess, res, OP_MODEL_RUN, |ext| ext.model_run)?;
     resource::require(sess, res, RESOURCE_MODEL)?;
     for (i, tensor) in inputs.iter().enumerate() {
         check_input(tensor).map_err(|e| e.context(format!("input {i}")))?;
@@ -223,7 +247,7 @@ pub fn info(
     out: Ptr<vaccel_model_info>,
 ) -> Result {
     out.write(vaccel_model_info::empty());
-    let info = slot(sess, OP_MODEL_INFO, |ext| ext.model_info)?;
+    let info = slot(sess, res, OP_MODEL_INFO, |ext| ext.model_info)?;
     resource::require(sess, res, RESOURCE_MODEL)?;
     let result = call(sess, OP_MODEL_INFO, || {
         // SAFETY: a function of a loaded plugin; session and resource are alive.

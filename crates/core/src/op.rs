@@ -6,13 +6,14 @@
 use crate::histogram::Call;
 use crate::ptr::Ptr;
 use crate::{
-    Error, Result, completion, err, flags, get, last_error, log_debug, plugin, prof, runtime,
-    stats, tracefile,
+    Error, Result, choice, completion, err, fail, flags, get, last_error, log_debug, plugin, prof,
+    runtime, stats, tracefile,
 };
 use std::ffi::c_void;
 use vaccel_abi::error as code;
 use vaccel_abi::log::SLOG_DEBUG;
 use vaccel_abi::op::OpType;
+use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
 use vaccel_abi::table;
 
@@ -48,11 +49,61 @@ pub fn function(sess: Ptr<vaccel_session>, op: OpType) -> Result<*mut c_void> {
 #[cold]
 #[inline(never)]
 fn elsewhere(sess: Ptr<vaccel_session>, op: OpType) -> Result<*mut c_void> {
+    if choice::decides(sess, op) {
+        return function_of(choice::of_operation(sess, op)?, op);
+    }
     let Some(plugin) = serving(sess, op) else {
         return Err(missing(sess, op));
     };
+    function_of(plugin, op)
+}
+
+/// The function of a plugin for an operation below `OP_MAX`.
+fn function_of(plugin: &plugin::Plugin, op: OpType) -> Result<*mut c_void> {
+    if !plugin.offers(op) {
+        fail!(ENODEV, "plugin `{}` was unloaded", plugin.name());
+    }
     // SAFETY: a loaded plugin that offers the operation; see `function`.
     Ok(unsafe { (*(*plugin.raw()).ops[op as usize]).func })
+}
+
+/// The function that a framework's interface calls on a model, where the plugin that has
+/// the model offers that; `None` when the neutral operation is to be called instead.
+///
+/// # Errors
+/// Those of [`function`]; where the backend is chosen, those of loading the model.
+pub fn on_model(
+    sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
+    op: OpType,
+    neutral: OpType,
+) -> Result<Option<*mut c_void>> {
+    if choice::decides(sess, neutral) {
+        let plugin = choice::of_loaded(sess, res)?;
+        return match offered_by(plugin, op) {
+            true => function_of(plugin, op).map(Some),
+            false => Ok(None),
+        };
+    }
+    if !offers(sess, op) && offers(sess, neutral) {
+        return Ok(None);
+    }
+    function(sess, op).map(Some)
+}
+
+/// The plugin that serves an operation on a loaded model.
+///
+/// # Errors
+/// As [`missing`]; where the backend is chosen, `ENOENT` when the model is not loaded.
+pub fn serving_model(
+    sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
+    op: OpType,
+) -> Result<&'static plugin::Plugin> {
+    if choice::decides(sess, op) {
+        return choice::of_model(sess, get!(res.id));
+    }
+    serving(sess, op).ok_or_else(|| missing(sess, op))
 }
 
 /// The plugin that serves an operation of a session: the session's own where it
@@ -71,6 +122,9 @@ pub fn serving(sess: Ptr<vaccel_session>, op: OpType) -> Option<&'static plugin:
     }
     if own.is_transport() {
         return None;
+    }
+    if choice::decides(sess, op) {
+        return choice::serving(sess, op);
     }
     plugin::all()
         .into_iter()
@@ -117,6 +171,11 @@ pub fn missing(sess: Ptr<vaccel_session>, op: OpType) -> Error {
             name(op)
         );
     };
+    if choice::decides(sess, op)
+        && let Err(e) = choice::of_operation(sess, op)
+    {
+        return e;
+    }
     let others = plugin::names(|p| offered_by(p, op));
     let hint = if others.is_empty() {
         "no loaded plugin does; add one that does to VACCEL_PLUGINS".to_owned()
@@ -226,6 +285,15 @@ macro_rules! call_op {
     ($sess:expr, $op:expr, $type:ty $(, $arg:expr)* $(,)? $(; $bytes:expr)?) => {{
         let sess = $sess;
         let function = $crate::op::function(sess, $op)?;
+        $crate::op::call_function!(function, sess, $op, $type $(, $arg)* $(; $bytes)?)
+    }};
+}
+
+/// As [`call_op!`], of a function that was looked up.
+macro_rules! call_function {
+    ($function:expr, $sess:expr, $op:expr, $type:ty $(, $arg:expr)* $(,)? $(; $bytes:expr)?) => {{
+        let sess = $sess;
+        let function = $function;
         // SAFETY: plugins register each operation with the function type that
         // the ABI gives it.
         let function: $type = unsafe { std::mem::transmute(function) };
@@ -246,7 +314,7 @@ macro_rules! call_op {
     }};
 }
 
-pub(crate) use call_op;
+pub(crate) use {call_function, call_op};
 
 /// `vaccel_noop`.
 ///

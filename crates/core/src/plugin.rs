@@ -30,6 +30,8 @@ pub struct Plugin {
     /// Its `fini` was called, or is to be called by nobody else any more.
     ended: AtomicBool,
     sessions: AtomicUsize,
+    /// It said once that it can work.
+    ready: AtomicBool,
     marker: Marker,
 }
 
@@ -122,6 +124,16 @@ impl Plugin {
         unsafe { !(*self.raw()).ops[op as usize].is_null() }
     }
 
+    /// True when it said once that it can work.
+    pub(crate) fn was_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it can work.
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
     /// Counts a session that uses this plugin.
     pub(crate) fn enter(&self) {
         self.sessions.fetch_add(1, Ordering::AcqRel);
@@ -202,6 +214,7 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     call_watch: None,
     call_forget: None,
     session_timeout: None,
+    model_judge: None,
 };
 
 /// Copies as much of a table as it says there is.
@@ -303,6 +316,7 @@ fn check(
         loaded: AtomicBool::new(true),
         ended: AtomicBool::new(false),
         sessions: AtomicUsize::new(0),
+        ready: AtomicBool::new(false),
         marker: Marker::default(),
     }));
     lock(&EVER).push(plugin);

@@ -5,8 +5,8 @@ use crate::ptr::Ptr;
 use crate::registrations::{Claim, Thread};
 use crate::resource::{self, Slot};
 use crate::{
-    Error, Result, alloc, blob, download, err, fail, get, last_error, lock, log_debug, op, plugin,
-    ptr, rundir, runtime, session, set,
+    Error, Result, alloc, blob, choice, download, err, fail, get, last_error, lock, log_debug, op,
+    plugin, ptr, rundir, runtime, session, set,
 };
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -47,6 +47,9 @@ pub fn register(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Result 
             "transport plugin `{}` cannot register resources",
             plugin.name()
         );
+    }
+    if class == RESOURCE_MODEL as usize {
+        s.choices.models_changed(None);
     }
     let link = || {
         // Numbers of slots are below 2^20.
@@ -149,13 +152,17 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
         0 => Ok(()),
         code => Err(plugin.error("unregistering a resource", code)),
     };
-    if class == RESOURCE_MODEL as usize && !plugin.is_transport() {
+    if class == RESOURCE_MODEL as usize {
+        s.choices.models_changed(Some(id));
+    }
+    let of_others = class == RESOURCE_MODEL as usize || choice::plugin::is_it(plugin);
+    if of_others && !plugin.is_transport() {
         forget_elsewhere(plugin, res, sess);
     }
     result
 }
 
-/// Takes a model back from the other backends: they may have served operations
+/// Takes a resource back from the other backends: they may have served operations
 /// of the session, and keep what they loaded by numbers that are used again.
 fn forget_elsewhere(own: &Plugin, res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) {
     for other in plugin::all() {

@@ -1,6 +1,6 @@
 //! Where plugins are looked for.
 
-use crate::{Result, builtin, err, fail};
+use crate::{Result, builtin, choice, err, fail};
 use std::ffi::{CStr, CString, OsStr, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -78,6 +78,85 @@ pub fn open(entry: &str) -> Result<Library> {
     ))
 }
 
+/// Opens a plugin by its path.
+///
+/// # Errors
+/// `ENOENT` with what the loader says.
+pub(crate) fn open_file(path: &Path) -> Result<Library> {
+    match dlopen(path) {
+        Ok(handle) => Ok(Library {
+            handle,
+            path: path.to_owned(),
+        }),
+        Err(why) => Err(err!(ENOENT, "{why}")),
+    }
+}
+
+/// A plugin that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installed {
+    /// Its name, by the file's.
+    pub(crate) name: String,
+    /// The file.
+    pub(crate) path: PathBuf,
+}
+
+/// The plugins beside this library, in `vaccel/` there and in the folders of
+/// `VACCEL_PLUGIN_PATH`, each once: those of this project in the order of
+/// [`choice::names`], then others by name. A static program loads no files.
+pub(crate) fn installed() -> Vec<Installed> {
+    if is_static_program() {
+        return Vec::new();
+    }
+    let known = choice::names();
+    let mut found: Vec<Installed> = Vec::new();
+    for folder in folders() {
+        let mut here: Vec<Installed> = std::fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| Installed::of(entry.path(), &known))
+            .collect();
+        here.retain(|one| found.iter().all(|other| other.name != one.name));
+        // The installed form before Cargo's.
+        here.sort_by(|a, b| a.path.cmp(&b.path));
+        here.dedup_by(|a, b| a.name == b.name);
+        found.append(&mut here);
+    }
+    let place = |one: &Installed| known.iter().position(|name| *name == one.name);
+    found.sort_by_key(|one| (place(one).unwrap_or(known.len()), one.name.clone()));
+    found
+}
+
+impl Installed {
+    fn of(path: PathBuf, known: &[&str]) -> Option<Self> {
+        let file = path.file_name()?.to_str()?.strip_suffix(".so")?;
+        let name = match (
+            file.strip_prefix("libvaccel-"),
+            file.strip_prefix("libvaccel_"),
+        ) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(name)) => name.replace('_', "-"),
+            (None, None) => return None,
+        };
+        let is_plugin = known.contains(&name.as_str())
+            || file.starts_with("libvaccel-") && exports_a_plugin(&path);
+        is_plugin.then_some(Self { name, path })
+    }
+}
+
+/// Whether a library has the symbol of a plugin: what is none is not to be loaded only to
+/// find that out, since loading runs its code.
+fn exports_a_plugin(path: &Path) -> bool {
+    /// Larger than any plugin.
+    const MOST: u64 = 256 << 20;
+    let symbol = b"\0vaccel_plugin\0";
+    let small = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= MOST);
+    small
+        && std::fs::read(path)
+            .is_ok_and(|bytes| bytes.windows(symbol.len()).any(|part| part == symbol))
+}
+
 /// True when no dynamic loader started this program.
 fn is_static_program() -> bool {
     unsafe extern "C" fn visit(
@@ -140,6 +219,16 @@ fn candidates(entry: &str) -> Vec<Candidate> {
         .strip_prefix("libvaccel-")
         .and_then(|rest| rest.split(".so").next())
         .map(|word| format!("libvaccel_{}.so", word.replace('-', "_")));
+    let mut all = vec![Candidate::Loader(name.clone().into())];
+    for folder in folders() {
+        all.push(Candidate::File(folder.join(&name)));
+        all.extend(cargo.iter().map(|name| Candidate::File(folder.join(name))));
+    }
+    all
+}
+
+/// Where plugins are looked for, beside the loader's own places.
+fn folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(own) = own_folder() {
         folders.push(own.join("vaccel"));
@@ -148,12 +237,7 @@ fn candidates(entry: &str) -> Vec<Candidate> {
     if let Some(path) = std::env::var_os("VACCEL_PLUGIN_PATH") {
         folders.extend(std::env::split_paths(&path).filter(|p| !p.as_os_str().is_empty()));
     }
-    let mut all = vec![Candidate::Loader(name.clone().into())];
-    for folder in folders {
-        all.push(Candidate::File(folder.join(&name)));
-        all.extend(cargo.iter().map(|name| Candidate::File(folder.join(name))));
-    }
-    all
+    folders
 }
 
 fn dlopen(path: &Path) -> std::result::Result<*mut c_void, String> {

@@ -2,6 +2,7 @@
 
 mod registered;
 
+use crate::choice::{self, Choices};
 use crate::completion::Calls;
 use crate::link::{self, Marker};
 use crate::ordered::OrderedSet;
@@ -41,6 +42,8 @@ pub(crate) struct Slot {
     pub(crate) stats: Stats,
     /// Its calls that are under way and not waited for.
     pub(crate) calls: Calls,
+    /// The backends of its operations, where they are chosen.
+    pub(crate) choices: Choices,
 }
 
 impl Slot {
@@ -113,6 +116,9 @@ pub fn init(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         return Err(e);
     }
     plugin.enter();
+    if choice::plugin::is_it(plugin) {
+        choice::open_session(sess, slot, flags);
+    }
     slot.stats.reset();
     slot.calls.reset();
     slot.set_plugin(Some(plugin));
@@ -163,7 +169,7 @@ fn attach(sess: Ptr<vaccel_session>, plugin: &Plugin, flags: PluginType) -> Resu
 }
 
 /// Tells the plugin that a session is over.
-fn detach(sess: Ptr<vaccel_session>, plugin: &Plugin) {
+pub(crate) fn detach(sess: Ptr<vaccel_session>, plugin: &Plugin) {
     if let Some(callback) = plugin.info().session_release
         && !plugin.has_ended()
     {
@@ -284,6 +290,7 @@ pub fn release(sess: Ptr<vaccel_session>) -> Result {
     let plugin = slot.plugin();
     slot.set_plugin(None);
     if let Some(plugin) = plugin {
+        choice::close_session(sess, slot, plugin);
         detach(sess, plugin);
         plugin.leave();
     }
@@ -359,6 +366,7 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
     }
     if !std::ptr::eq(next, current) {
         kept::end_session(get!(sess.id));
+        choice::close_session(sess, slot, current);
         detach(sess, current);
         set!(sess.priv_ = std::ptr::null_mut());
         set!(sess.plugin = next.raw());
@@ -366,6 +374,12 @@ pub fn update(sess: Ptr<vaccel_session>, flags: PluginType) -> Result {
         slot.set_plugin(Some(next));
         current.leave();
         attach(sess, next, flags)?;
+        if choice::plugin::is_it(next) {
+            choice::open_session(sess, slot, flags);
+        }
+    }
+    if choice::plugin::is_on() {
+        slot.choices.forget();
     }
     set!(sess.hint = flags);
     Ok(())

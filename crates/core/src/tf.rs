@@ -1,9 +1,10 @@
 //! TensorFlow models: nodes, buffers, status, and the calls.
 
 use crate::model::{self, Info};
+use crate::op::call_function;
 use crate::ptr::Ptr;
 use crate::view::{self, Names};
-use crate::{Error, Result, alloc, call_op, fail, get, op, ptr, resource, set};
+use crate::{Error, Result, alloc, call_op, choice, fail, get, op, ptr, resource, set};
 use std::ffi::{CStr, c_int};
 use vaccel_abi::error as code;
 use vaccel_abi::op::{
@@ -105,7 +106,8 @@ pub fn load(
     status: Option<Ptr<vaccel_tf_status>>,
 ) -> Result {
     begin(status);
-    if !op::offers(sess, OP_TF_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
+    let chosen = choice::decides(sess, OP_MODEL_LOAD);
+    if chosen || !op::offers(sess, OP_TF_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
         return report(status, model::load(sess, res, None));
     }
     resource::require(sess, res, RESOURCE_MODEL).or_else(|e| report(status, Err(e)))?;
@@ -122,7 +124,8 @@ pub fn unload(
     status: Option<Ptr<vaccel_tf_status>>,
 ) -> Result {
     begin(status);
-    if !op::offers(sess, OP_TF_MODEL_UNLOAD) && op::offers(sess, OP_MODEL_UNLOAD) {
+    let chosen = choice::decides(sess, OP_MODEL_UNLOAD);
+    if chosen || !op::offers(sess, OP_TF_MODEL_UNLOAD) && op::offers(sess, OP_MODEL_UNLOAD) {
         return report(status, model::unload(sess, res));
     }
     resource::require(sess, res, RESOURCE_MODEL).or_else(|e| report(status, Err(e)))?;
@@ -180,12 +183,13 @@ pub unsafe fn run(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>, run: Run
         Ok(inputs) => inputs,
         Err(e) => return report(run.status, Err(e)),
     };
-    if !op::offers(sess, OP_TF_MODEL_RUN) && op::offers(sess, OP_MODEL_RUN) {
+    let Some(function) = op::on_model(sess, res, OP_TF_MODEL_RUN, OP_MODEL_RUN)? else {
         // SAFETY: the contract of this function.
         let result = unsafe { run_view(sess, res, &inputs, run) };
         return report(run.status, result);
-    }
-    call_op!(
+    };
+    call_function!(
+        function,
         sess,
         OP_TF_MODEL_RUN,
         TfModelRunFn,

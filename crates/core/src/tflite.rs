@@ -1,8 +1,9 @@
 //! TFLite models.
 
+use crate::op::call_function;
 use crate::ptr::Ptr;
 use crate::view::{self, Names};
-use crate::{Result, call_op, fail, model, op, resource};
+use crate::{Result, call_op, choice, fail, model, op, resource};
 use std::ffi::c_int;
 use vaccel_abi::op::{
     ModelFn, OP_MODEL_LOAD, OP_MODEL_RUN, OP_MODEL_UNLOAD, OP_TFLITE_MODEL_LOAD,
@@ -18,7 +19,8 @@ use vaccel_abi::tensor::vaccel_tflite_tensor;
 /// `EINVAL` for a resource that is no model, `EPERM` when it is not registered,
 /// `ENOTSUP` when the plugin has no models; those of the plugin.
 pub fn load(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result {
-    if !op::offers(sess, OP_TFLITE_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
+    let chosen = choice::decides(sess, OP_MODEL_LOAD);
+    if chosen || !op::offers(sess, OP_TFLITE_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
         return model::load(sess, res, None);
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
@@ -30,7 +32,8 @@ pub fn load(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result {
 /// # Errors
 /// As [`load`].
 pub fn unload(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result {
-    if !op::offers(sess, OP_TFLITE_MODEL_UNLOAD) && op::offers(sess, OP_MODEL_UNLOAD) {
+    let chosen = choice::decides(sess, OP_MODEL_UNLOAD);
+    if chosen || !op::offers(sess, OP_TFLITE_MODEL_UNLOAD) && op::offers(sess, OP_MODEL_UNLOAD) {
         return model::unload(sess, res);
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
@@ -65,7 +68,7 @@ pub unsafe fn run(
         );
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
-    if !op::offers(sess, OP_TFLITE_MODEL_RUN) && op::offers(sess, OP_MODEL_RUN) {
+    let Some(function) = op::on_model(sess, res, OP_TFLITE_MODEL_RUN, OP_MODEL_RUN)? else {
         // SAFETY: the contract of this function.
         let result = unsafe { view::run(sess, res, &list, outputs, nr_outputs, &Names::default()) };
         if let (Some(status), Err(_)) = (status, &result) {
@@ -73,8 +76,9 @@ pub unsafe fn run(
             status.write(1);
         }
         return result;
-    }
-    call_op!(
+    };
+    call_function!(
+        function,
         sess,
         OP_TFLITE_MODEL_RUN,
         TfliteModelRunFn,

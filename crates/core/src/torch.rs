@@ -1,8 +1,9 @@
 //! Torch models and matrices.
 
+use crate::op::call_function;
 use crate::ptr::Ptr;
 use crate::view::{self, Names};
-use crate::{Result, call_op, fail, model, op, resource};
+use crate::{Result, call_op, choice, fail, model, op, resource};
 use std::ffi::c_int;
 use vaccel_abi::op::{
     ModelFn, OP_MODEL_LOAD, OP_MODEL_RUN, OP_TORCH_MODEL_LOAD, OP_TORCH_MODEL_RUN, OP_TORCH_SGEMM,
@@ -18,7 +19,8 @@ use vaccel_abi::tensor::{vaccel_torch_buffer, vaccel_torch_tensor};
 /// `EINVAL` for a resource that is no model, `EPERM` when it is not registered,
 /// `ENOTSUP` when the plugin has no models; those of the plugin.
 pub fn load(sess: Ptr<vaccel_session>, res: Ptr<vaccel_resource>) -> Result {
-    if !op::offers(sess, OP_TORCH_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
+    let chosen = choice::decides(sess, OP_MODEL_LOAD);
+    if chosen || !op::offers(sess, OP_TORCH_MODEL_LOAD) && op::offers(sess, OP_MODEL_LOAD) {
         return model::load(sess, res, None);
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
@@ -50,11 +52,12 @@ pub unsafe fn run(
         );
     }
     resource::require(sess, res, RESOURCE_MODEL)?;
-    if !op::offers(sess, OP_TORCH_MODEL_RUN) && op::offers(sess, OP_MODEL_RUN) {
+    let Some(function) = op::on_model(sess, res, OP_TORCH_MODEL_RUN, OP_MODEL_RUN)? else {
         // SAFETY: the contract of this function.
         return unsafe { view::run(sess, res, &list, outputs, nr_outputs, &Names::default()) };
-    }
-    call_op!(
+    };
+    call_function!(
+        function,
         sess,
         OP_TORCH_MODEL_RUN,
         TorchModelRunFn,

@@ -1,9 +1,16 @@
 //! Version numbers and which plugins fit which library.
 
 use crate::{Result, fail};
+use std::ffi::CStr;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The same for C.
+pub(crate) const VERSION_C: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    };
 
 /// `major.minor.patch` and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]

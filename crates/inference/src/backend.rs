@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use vaccel_plugin::abi::plugin::{PLUGIN_CPU, PLUGIN_GPU, PluginType};
 use vaccel_plugin::{
     Classified, Description, Error, Model, ModelSource, Options, Picture, ResourceType, Result,
     Session, bail, err, log,
@@ -36,6 +37,11 @@ pub trait Engine: Send + Sync + Sized + 'static {
     /// `ENOTSUP` when the runtime is missing (with what to do about it) or the model is
     /// not of its kind; `EINVAL` for a damaged file.
     fn load(&self, source: &Source<'_>, settings: &Settings) -> Result<Self::Graph>;
+
+    /// What options call the GPU that is there; `None` when there is none that it can use.
+    fn gpu(&self) -> Option<String> {
+        None
+    }
 
     /// What it says of itself: whether the runtime is there, formats, devices.
     fn describe(&self) -> Description;
@@ -78,16 +84,31 @@ impl<E: Engine> Backend<E> {
     /// As [`Engine::load`]; `EINVAL` for options that make no sense.
     pub fn load_model(
         &self,
+        session: &Session<'_>,
         source: &ModelSource<'_>,
         options: &Options,
     ) -> Result<Box<dyn Model>> {
         let source = source_of(&source.resource(), &E::KINDS)?;
-        Ok(Box::new(self.load(&source, options)?))
+        Ok(Box::new(self.load(&source, options, session.hint())?))
     }
 
-    fn load(&self, source: &Source<'_>, options: &Options) -> Result<Loaded<E::Graph>> {
+    /// `hint`: the flags of the session, 0 for none.
+    fn load(
+        &self,
+        source: &Source<'_>,
+        options: &Options,
+        hint: PluginType,
+    ) -> Result<Loaded<E::Graph>> {
         let description = source.description.as_ref().ok().and_then(Option::as_ref);
-        let settings = Settings::read(E::NAME, E::OPTIONS, options, description)?;
+        let mut settings = Settings::read(E::NAME, E::OPTIONS, options, description)?;
+        if settings.device.is_empty()
+            && (settings.prefers_gpu || hint & (PLUGIN_GPU | PLUGIN_CPU) == PLUGIN_GPU)
+            && let Some(gpu) = self.engine.gpu()
+        {
+            settings.device = gpu;
+        }
+        // It has had its say, and makes no other model of the same one.
+        settings.prefers_gpu = false;
         let graph = self.engine.load(source, &settings)?;
         let batching = self.batching(&graph, &settings, &source.model.name)?;
         Ok(Loaded::new(graph, source, settings, batching))
@@ -163,7 +184,7 @@ impl<E: Engine> Backend<E> {
         for resource in session.resources(ResourceType::Model)? {
             let loaded = session.model_or_load(&resource, || {
                 let source = source_of(&resource, &E::KINDS)?;
-                Ok(Box::new(self.load(&source, &options)?))
+                Ok(Box::new(self.load(&source, &options, session.hint())?))
             });
             match loaded.and_then(|model| self.check_task(&model, task).map(|()| model)) {
                 Ok(model) => return Ok(model),
@@ -176,7 +197,7 @@ impl<E: Engine> Backend<E> {
             None => Ok(self.defaults.get(
                 task,
                 |model| model.graph.is_current(),
-                |source| self.load(source, &options),
+                |source| self.load(source, &options, 0),
             )?),
         }
     }

@@ -115,9 +115,17 @@ fn index(task: Task) -> usize {
 /// # Errors
 /// As [`Source::of_resource`]; `ENOENT` when there is no default model.
 pub(crate) fn source_of<'a>(resource: &Resource<'a>, kinds: &Kinds) -> Result<Source<'a>> {
-    let Some(task) = task_alone(resource) else {
-        return Source::of_resource(resource, kinds);
-    };
+    match task_alone(resource) {
+        Some(task) => default_source(task),
+        None => Source::of_resource(resource, kinds),
+    }
+}
+
+/// The default model of a task.
+///
+/// # Errors
+/// `ENOENT` when there is none; as [`Source::of_description`].
+pub(crate) fn default_source(task: Task) -> Result<Source<'static>> {
     let folders = folders();
     match Description::locate_default(task, &folders) {
         Some(description) => Source::of_description(&description),

@@ -32,6 +32,7 @@ macro_rules! export_backend {
                 $($crate::vaccel_plugin::Op::$op,)*
             ];
             const MODELS: bool = true;
+            const JUDGES: bool = true;
 
             fn new() -> $crate::vaccel_plugin::Result<Self> {
                 Ok(Self::default())
@@ -63,11 +64,20 @@ macro_rules! export_backend {
 
             fn load_model(
                 &self,
-                _: &$crate::vaccel_plugin::Session<'_>,
+                session: &$crate::vaccel_plugin::Session<'_>,
                 source: &$crate::vaccel_plugin::ModelSource<'_>,
                 options: &$crate::vaccel_plugin::Options,
             ) -> $crate::vaccel_plugin::Result<Box<dyn $crate::vaccel_plugin::Model>> {
-                self.0.load_model(source, options)
+                self.0.load_model(session, source, options)
+            }
+
+            fn judge_model(
+                &self,
+                _: &$crate::vaccel_plugin::Session<'_>,
+                resource: Option<&$crate::vaccel_plugin::Resource<'_>>,
+                op: Option<$crate::vaccel_plugin::Op>,
+            ) -> $crate::vaccel_plugin::Result<$crate::vaccel_plugin::Judgement> {
+                $crate::judge(resource, op)
             }
 
             fn session_closed(&self, session_id: i64) {

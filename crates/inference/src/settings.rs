@@ -28,6 +28,8 @@ const COMMON: &[&str] = &[
     "batch",
     "max_batch",
     "batch_window_us",
+    "backend",
+    "prefer",
 ];
 
 /// How a model is run.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub batch: usize,
     /// How requests of several callers are joined; `None`: each runs by itself.
     pub batching: Option<Batching>,
+    /// Where nobody names a device, the GPU is to be taken if there is one.
+    pub prefers_gpu: bool,
     /// Options of this backend alone.
     own: Vec<(String, String)>,
 }
@@ -56,6 +60,7 @@ impl Default for Settings {
             precision: String::new(),
             batch: 0,
             batching: None,
+            prefers_gpu: false,
             own: Vec::new(),
         }
     }
@@ -128,7 +133,20 @@ impl Settings {
         if batching.is_none() && window.is_some() {
             bail!(EINVAL, "option `batch_window_us` needs `max_batch`");
         }
+        if let Some(named) = call.get("backend").filter(|named| *named != backend) {
+            bail!(
+                EINVAL,
+                "option `backend`: this session's models are run by `{backend}`; `{named}` can be \
+                 had with VACCEL_PLUGINS={named}, or chosen with VACCEL_PLUGINS=auto"
+            );
+        }
+        let prefers_gpu = match find("prefer").as_deref() {
+            None | Some("" | "cpu") => false,
+            Some("gpu") => true,
+            Some(other) => bail!(EINVAL, "option `prefer`: `{other}` is not cpu or gpu"),
+        };
         Ok(Self {
+            prefers_gpu,
             threads: number("threads", MAX_THREADS)?.unwrap_or_else(available_threads),
             device: find("device").unwrap_or_default(),
             precision,

@@ -33,6 +33,24 @@ const DRIVERS: &[&str] = &[
     "/opt",
 ];
 
+/// What `auto` may choose from; see `choice/table.rs` of the library.
+const BACKENDS: &[&str] = &[
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tf",
+    "tflite",
+    "torch",
+    "blas",
+    "cuda",
+    "opencl",
+    "opencv",
+    "exec",
+    "xrt",
+    "jetson",
+    "tvm",
+];
+
 const NONE: Calls = Calls {
     network: false,
     spawn: false,
@@ -47,10 +65,15 @@ const REMOTE: Calls = Calls {
 const COMPILER: Calls = Calls { spawn: true, ..JIT };
 
 impl Profile {
-    /// That of a plugin, by its name. One that is not known may make executable memory, and
+    /// That of a plugin, by its name; that of `auto` is all that any backend needs. One that is not known may make executable memory, and
     /// no more: what else it needs is to be said in the options.
     #[must_use]
     pub fn of(plugin: &str) -> Self {
+        // Which of them will be chosen is known when models come, and then it is too late.
+        if plugin == "auto" {
+            let all = BACKENDS.iter().map(|backend| Self::of(backend));
+            return all.fold(Self::default(), Self::and);
+        }
         let (calls, devices, read): (Calls, &[&str], &[&str]) = match plugin {
             "noop" | "mbench" | "exec" | "onnx" | "blas" => (NONE, &[], &[]),
             "rpc" => (
@@ -109,5 +132,21 @@ impl Profile {
         found.sort();
         found.dedup();
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_with_auto_may_what_each_backend_may_and_has_no_network() {
+        let auto = Profile::of("auto");
+        assert!(auto.calls.jit && auto.calls.spawn && !auto.calls.network);
+        for backend in BACKENDS {
+            let one = Profile::of(backend);
+            assert!(one.devices.iter().all(|d| auto.devices.contains(d)));
+            assert!(one.read.iter().all(|r| auto.read.contains(r)));
+        }
     }
 }

@@ -41,6 +41,21 @@ pub struct DefaultModel {
     pub path: String,
 }
 
+/// What a model is, told without loading it.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Judgement {
+    /// Format: `onnx`, `tflite`, `savedmodel`, ...
+    pub format: String,
+    /// What errors call the model: its file.
+    pub model: String,
+    /// Task of the image operation that its description names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Backend that its description names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+}
+
 /// A device.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Device {

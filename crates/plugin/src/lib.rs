@@ -42,7 +42,7 @@ pub use vaccel_abi::error as code;
 pub use arg::{Args, ArgsMut};
 pub use backend::{Model, ModelApi, ModelInfo, ModelSource, Options, TensorInfo, find_tensor};
 pub use blob::Blob;
-pub use describe::{DefaultModel, Description, Device, Variable};
+pub use describe::{DefaultModel, Description, Device, Judgement, Variable};
 pub use dtype::{Dtype, Shape};
 pub use error::{Error, Result, cause};
 pub use image::{Classified, Picture};

@@ -2,7 +2,7 @@
 
 use crate::arg::{Args, ArgsMut};
 use crate::backend::{Model, ModelSource, Options};
-use crate::describe::Description;
+use crate::describe::{Description, Judgement};
 use crate::error::{Error, Result};
 use crate::image::{Classified, Picture};
 use crate::op::Op;
@@ -33,6 +33,8 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     const OPS: &'static [Op];
     /// True to offer the neutral model API.
     const MODELS: bool = false;
+    /// True when [`judge_model`](Self::judge_model) is implemented.
+    const JUDGES: bool = false;
     /// True when running a model that was not loaded loads it first, without
     /// options; false: it is `ENOENT`.
     const LOAD_ON_RUN: bool = false;
@@ -116,6 +118,18 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         options: &Options,
     ) -> Result<Box<dyn Model>> {
         let _ = (session, source, options);
+        Err(not_implemented())
+    }
+
+    /// Says what a model is, of whatever format, without loading it; `None`: the default
+    /// model of the image operation. `VACCEL_PLUGINS=auto` asks one plugin for all.
+    fn judge_model(
+        &self,
+        session: &Session<'_>,
+        resource: Option<&Resource<'_>>,
+        op: Option<Op>,
+    ) -> Result<Judgement> {
+        let _ = (session, resource, op);
         Err(not_implemented())
     }
 

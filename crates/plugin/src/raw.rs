@@ -147,6 +147,7 @@ pub const fn ext() -> vaccel_plugin_ext {
         call_watch: None,
         call_forget: None,
         session_timeout: None,
+        model_judge: None,
     }
 }
 

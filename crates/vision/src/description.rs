@@ -67,6 +67,8 @@ pub struct RunSection {
     pub max_batch: Option<u32>,
     /// Microseconds that a request waits for others at most.
     pub batch_window_us: Option<u32>,
+    /// The backend that is to run it, where there is a choice (`VACCEL_PLUGINS=auto`).
+    pub backend: Option<String>,
 }
 
 /// The section `[input]`; every key may be left out.

@@ -8,7 +8,6 @@ mod deep_stack;
 mod describe;
 mod dtype;
 mod engine;
-mod format;
 mod graph;
 mod header;
 mod model;
@@ -37,7 +36,7 @@ impl Engine for Onnx {
         title: "ONNX",
         extensions: &["onnx"],
         folder_with: None,
-        explain: Some(format::folder_error),
+        explain: Some(vaccel_inference::format::folder_error),
     };
     const OPTIONS: &'static [&'static str] = &["approximate"];
 

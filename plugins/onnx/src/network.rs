@@ -10,7 +10,6 @@ use vaccel_plugin::{Result, bail, err};
 use crate::deep_stack::with_stack_for;
 use crate::dtype::Elem;
 use crate::engine::{self, Weights};
-use crate::format;
 use crate::graph::Survey;
 use crate::header::{self, Header};
 
@@ -49,7 +48,7 @@ impl Network {
     pub(crate) fn load(source: &Source) -> Result<Self> {
         let name = source.model.name.clone();
         let bytes = source.model.bytes()?;
-        format::require_onnx(&bytes, &name)?;
+        vaccel_inference::format::require_onnx(&bytes, &name)?;
         let header = Header::read(&bytes, &name)?;
         let survey = Survey::of(&bytes, &name)?;
         let depth = survey.depth;

@@ -66,6 +66,13 @@ impl Engine for OnnxRuntime {
         self.cache.get(key, |_| true, load)
     }
 
+    fn gpu(&self) -> Option<String> {
+        let providers = runtime().ok()?.api.providers();
+        let can = providers.iter().any(|p| p == "CUDAExecutionProvider");
+        // The provider is part of the library, whether there is a GPU or not.
+        (can && std::path::Path::new("/dev/nvidiactl").exists()).then(|| "cuda".to_owned())
+    }
+
     fn describe(&self) -> Description {
         let runtime = runtime();
         let summary = "ONNX models and image operations with ONNX Runtime";

@@ -62,6 +62,12 @@ impl Engine for Openvino {
         self.cache.get(key, |_| true, load)
     }
 
+    fn gpu(&self) -> Option<String> {
+        let devices = runtime().ok()?.api.devices();
+        let found = devices.iter().any(|d| d == "GPU" || d.starts_with("GPU."));
+        found.then(|| "gpu".to_owned())
+    }
+
     fn describe(&self) -> Description {
         let runtime = runtime();
         let summary = "ONNX, TensorFlow, TFLite models and image operations with OpenVINO";

@@ -56,6 +56,11 @@ impl Engine for Torch {
         self.cache.get(key, |_| true, load)
     }
 
+    fn gpu(&self) -> Option<String> {
+        let runtime = runtime().ok()?;
+        runtime.api.has_cuda().then(|| "cuda".to_owned())
+    }
+
     fn describe(&self) -> Description {
         let runtime = runtime();
         let summary = "TorchScript models with libtorch";

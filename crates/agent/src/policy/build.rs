@@ -205,8 +205,10 @@ impl Builder<'_> {
         let Some(list) = own.plugins.as_ref().or(others.plugins.as_ref()) else {
             return Ok(self.loaded.clone());
         };
+        // `auto` stands for every backend that is installed: a tenant may have one of them.
+        let any = self.loaded.iter().any(|name| name == "auto");
         for name in list {
-            if !self.loaded.contains(name.get_ref()) {
+            if !any && !self.loaded.contains(name.get_ref()) {
                 let what = format!(
                     "the agent does not load `{}`, only: {}; add it to --plugins",
                     name.get_ref(),
@@ -217,7 +219,10 @@ impl Builder<'_> {
         }
         // In the order of the command line, which decides which one is asked first.
         let wanted = |name: &&String| list.iter().any(|entry| entry.get_ref() == *name);
-        Ok(self.loaded.iter().filter(wanted).cloned().collect())
+        let loaded = self.loaded.iter().filter(wanted).cloned();
+        let others = list.iter().map(|entry| entry.get_ref().clone());
+        let others = others.filter(|name| !self.loaded.contains(name));
+        Ok(loaded.chain(others).collect())
     }
 
     fn ops(&self, own: &Allow, others: &Allow) -> Result<Option<BTreeSet<&'static str>>> {

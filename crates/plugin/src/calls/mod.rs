@@ -182,6 +182,9 @@ pub const fn raw_plugin<P: Exported>() -> RawPlugin {
         raw.ext.model_run = Some(model::run::<P>);
         raw.ext.model_info = Some(model::info::<P>);
     }
+    if P::JUDGES {
+        raw.ext.model_judge = Some(model::judge::<P>);
+    }
     raw
 }
 

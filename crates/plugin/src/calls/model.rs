@@ -5,6 +5,7 @@ use crate::backend::{ModelApi, ModelInfo, Options, TensorInfo};
 use crate::dtype::{Dtype, Shape};
 use crate::error::Result;
 use crate::memory::{self, CBuffer, overlap, span};
+use crate::op::Op;
 use crate::resource::Resource;
 use crate::tensor::{TensorOut, TensorView, Written};
 use libc::{c_char, size_t};
@@ -16,6 +17,7 @@ use vaccel_abi::model::{
     DTYPE_UNDEFINED, TENSOR_MAX_RANK, TENSOR_OWNED, vaccel_model_info, vaccel_tensor,
     vaccel_tensor_info,
 };
+use vaccel_abi::op::OpType;
 use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
 
@@ -38,6 +40,35 @@ pub(crate) unsafe extern "C" fn load<P: Exported>(
         };
         let options = Options::parse(options.unwrap_or_default())?;
         this.load(&session, resource, ModelApi::Neutral, &options)?;
+        Ok(())
+    })
+}
+
+pub(crate) unsafe extern "C" fn judge<P: Exported>(
+    session: *mut vaccel_session,
+    resource: *mut vaccel_resource,
+    op: OpType,
+    json: *mut *mut c_char,
+) -> CResult {
+    call::<P>("model_judge", |this| {
+        if json.is_null() {
+            crate::bail!(EINVAL, "the place for the text is null");
+        }
+        // SAFETY: the library passes live ones, or no resource.
+        let (session, resource) = unsafe {
+            let resource = match resource.is_null() {
+                true => None,
+                false => Some(Resource::from_raw(resource)?),
+            };
+            (this.session(session)?, resource)
+        };
+        let op = Op::ALL.iter().copied().find(|known| known.code() == op);
+        let judged = this.plugin.judge_model(&session, resource.as_ref(), op)?;
+        let text = serde_json::to_string(&judged)
+            .map_err(|e| crate::err!(EIO, "cannot write the judgement: {e}"))?;
+        let text = CBuffer::c_string(&text)?;
+        // SAFETY: not null; the caller's to write to.
+        unsafe { json.write(text.into_raw()) };
         Ok(())
     })
 }
