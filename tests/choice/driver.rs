@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! load:NAME:PATH[:OPTIONS]  again:NAME:BACKEND  stale:PATH  info:NAME  run:NAME  unload:NAME
-//! classify:PICTURE  sgemm  vectors  noop  exec:LIBRARY  flags:NUMBER  session:NUMBER
+//! classify:PICTURE  sgemm  vectors  noop  exec:LIBRARY  upload:LIBRARY  flags:NUMBER  session:NUMBER
 //! ```
 
 use serde_json::{Value, json};
@@ -96,6 +96,21 @@ impl State {
             }
             ["vectors"] => Ok(json!(self.session.fpga_vadd(&[1.0, 2.0], &[3.0, 4.0])?)),
             ["noop"] => Ok(json!(self.session.noop()?)),
+            ["upload", library] => {
+                let library = Resource::open(library, ResourceType::Library)?;
+                library.register(&self.session)?;
+                let (input, mut output) = (10_i32, 0_i32);
+                // SAFETY: the library of the examples, whose function reads and writes a number.
+                unsafe {
+                    self.session.exec_with_resource(
+                        &library,
+                        "mytestfunc",
+                        &[Input::scalar(&input)],
+                        &mut [Output::scalar(&mut output)],
+                    )?;
+                }
+                Ok(json!(output))
+            }
             ["exec", library] => {
                 let (input, mut output) = (10_i32, 0_i32);
                 // SAFETY: the library of the examples, whose function reads and writes a number.

@@ -1,7 +1,8 @@
 //! Calling functions of shared libraries.
 
+use crate::op::{self, call_function};
 use crate::ptr::Ptr;
-use crate::{Result, call_op, fail, get_bool, register, resource};
+use crate::{Result, call_op, choice, fail, get_bool, register, resource};
 use std::ffi::CStr;
 use vaccel_abi::arg::vaccel_arg;
 use vaccel_abi::op::{ExecFn, ExecWithResourceFn, OP_EXEC, OP_EXEC_WITH_RESOURCE};
@@ -92,13 +93,21 @@ pub fn exec_with_resource(
     write: Args,
 ) -> Result {
     check(symbol, read, write)?;
-    crate::op::function(sess, OP_EXEC_WITH_RESOURCE)?;
+    let chosen = choice::decides(sess, OP_EXEC_WITH_RESOURCE);
+    if !chosen {
+        op::function(sess, OP_EXEC_WITH_RESOURCE)?;
+    }
     resource::require(sess, res, RESOURCE_LIB)?;
     if !get_bool!(sess.is_virtio) {
         register::make_loadable(res)?;
         register::library_path(res)?;
     }
-    call_op!(
+    let function = match chosen {
+        true => op::function_of(choice::of_library(sess, res)?, OP_EXEC_WITH_RESOURCE)?,
+        false => op::function(sess, OP_EXEC_WITH_RESOURCE)?,
+    };
+    call_function!(
+        function,
         sess,
         OP_EXEC_WITH_RESOURCE,
         ExecWithResourceFn,

@@ -59,7 +59,7 @@ fn elsewhere(sess: Ptr<vaccel_session>, op: OpType) -> Result<*mut c_void> {
 }
 
 /// The function of a plugin for an operation below `OP_MAX`.
-fn function_of(plugin: &plugin::Plugin, op: OpType) -> Result<*mut c_void> {
+pub(crate) fn function_of(plugin: &plugin::Plugin, op: OpType) -> Result<*mut c_void> {
     if !plugin.offers(op) {
         fail!(ENODEV, "plugin `{}` was unloaded", plugin.name());
     }

@@ -152,9 +152,7 @@ pub fn unregister(res: Ptr<vaccel_resource>, sess: Ptr<vaccel_session>) -> Resul
         0 => Ok(()),
         code => Err(plugin.error("unregistering a resource", code)),
     };
-    if class == RESOURCE_MODEL as usize {
-        s.choices.models_changed(Some(id));
-    }
+    s.choices.models_changed(Some(id));
     let of_others = class == RESOURCE_MODEL as usize || choice::plugin::is_it(plugin);
     if of_others && !plugin.is_transport() {
         forget_elsewhere(plugin, res, sess);

@@ -325,6 +325,26 @@ pub(crate) fn blobs(res: Ptr<vaccel_resource>) -> impl Iterator<Item = Ptr<vacce
     (0..count).filter_map(move |i| unsafe { Ptr::new(list.add(i).read(), "blob") }.ok())
 }
 
+/// Whether the first file of a resource begins with these bytes.
+pub(crate) fn begins_with(res: Ptr<vaccel_resource>, magic: &[u8]) -> bool {
+    use std::io::Read as _;
+    let Some(blob) = blobs(res).next() else {
+        return false;
+    };
+    if !get!(blob.data).is_null() && get!(blob.size) >= magic.len() {
+        // SAFETY: a blob has `size` bytes at `data`.
+        return unsafe { std::slice::from_raw_parts(get!(blob.data), magic.len()) } == magic;
+    }
+    // SAFETY: the path of an initialised blob is a C string or null.
+    let Some(path) = (unsafe { ptr::optional_text(get!(blob.path)) }) else {
+        return false;
+    };
+    let mut head = vec![0; magic.len()];
+    std::fs::File::open(rundir::as_path(path))
+        .and_then(|mut file| file.read_exact(&mut head))
+        .is_ok_and(|()| head == magic)
+}
+
 /// The paths of a resource.
 pub(crate) fn paths<'a>(res: Ptr<vaccel_resource>) -> Vec<&'a CStr> {
     let (list, count) = (get!(res.paths), get!(res.nr_paths));

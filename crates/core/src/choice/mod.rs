@@ -18,13 +18,16 @@ mod table;
 
 use crate::ptr::Ptr;
 use crate::session::{self, Slot};
-use crate::{Result, err, get, lock, log_debug, op, plugin as plugins};
+use crate::{Result, err, get, lock, log_debug, op, plugin as plugins, resource};
 use order::Order;
 use plugins::Plugin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use vaccel_abi::op::{OP_IMAGE_CLASSIFY, OP_IMAGE_DEPTH, OP_MAX, OP_MODEL_LOAD, OpType};
+use vaccel_abi::op::{
+    OP_EXEC_WITH_RESOURCE, OP_IMAGE_CLASSIFY, OP_IMAGE_DEPTH, OP_MAX, OP_MODEL_LOAD, OpType,
+};
 use vaccel_abi::plugin::PluginType;
+use vaccel_abi::resource::vaccel_resource;
 use vaccel_abi::session::vaccel_session;
 
 pub(crate) use explain::explain;
@@ -41,7 +44,7 @@ pub(crate) fn names() -> Vec<&'static str> {
 pub(crate) struct Choices {
     /// The backend of each operation that was called, or null.
     operations: [AtomicPtr<Plugin>; OP_MAX as usize],
-    /// Numbers of models, each with its backend.
+    /// Numbers of models, and of libraries, each with its backend.
     models: Mutex<Vec<(u32, &'static Plugin)>>,
     /// The backends that were told of the session.
     told: Mutex<Vec<&'static Plugin>>,
@@ -191,6 +194,40 @@ pub(crate) fn of_operation(sess: Ptr<vaccel_session>, op: OpType) -> Result<&'st
     );
     slot.choices.set_operation(op, plugin);
     Ok(plugin)
+}
+
+/// The backend that calls a function of a library resource: `exec` for a shared library;
+/// for anything else, one that makes programs of a device of it.
+///
+/// # Errors
+/// `ENOTSUP` with what each candidate lacks.
+pub(crate) fn of_library(
+    sess: Ptr<vaccel_session>,
+    res: Ptr<vaccel_resource>,
+) -> Result<&'static Plugin> {
+    let choices = &session::slot(sess)?.choices;
+    let (_, id, _) = resource::identify(res)?;
+    if let Some(known) = choices.model(id) {
+        return Ok(known);
+    }
+    let mut order = Order::of_operation(OP_EXEC_WITH_RESOURCE, get!(sess.hint));
+    let is_shared_library = resource::begins_with(res, b"\x7fELF");
+    while let Some(plugin) = order.next() {
+        if is_shared_library == (plugin.name() == "exec") {
+            return Ok(choices.set_model(id, plugin));
+        }
+        let why = err!(
+            ENOTSUP,
+            "it does not call {}",
+            if is_shared_library {
+                "shared libraries"
+            } else {
+                "what is no shared library"
+            }
+        );
+        order.refuse(plugin, &why);
+    }
+    Err(order.nobody(op::name(OP_EXEC_WITH_RESOURCE)))
 }
 
 /// The backend that has a model.
