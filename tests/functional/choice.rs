@@ -197,9 +197,6 @@ fn when_nobody_can_each_candidate_is_named_with_its_remedy() {
         for candidate in *candidates {
             assert!(text.contains(&format!("`{candidate}`: ")), "{text}");
             assert!(
-                "{text}"
-            );
-            assert!(
                 text.contains(&format!("xtask runtimes {candidate}")),
                 "{text}"
             );
