@@ -2,7 +2,7 @@
 //! it reads, the same inputs, and the same answers within stated tolerances.
 //!
 //! Each plugin has this file among its tests. A backend whose runtime is missing is
-//! skipped and says so; with `VACCEL_REQUIRE_RUNTIMES=1` it fails. Results are left in
+//! skipped and says so; where `VACCEL_REQUIRE_RUNTIMES` names it, it fails. Results are left in
 //! `target/conformance/<backend>.json`, from which `cargo xtask docs` makes the matrix
 //! of docs/backends.md.
 #![allow(clippy::unwrap_used)]
@@ -23,6 +23,7 @@ use serde_json::{Value as Json, json};
 use support::npz;
 use support::{PLUGIN, Sent, Tensor, resident, trained};
 use vaccel_plugin::Dtype;
+use vaccel_plugin::testing::{is_required, skipped};
 
 /// False, with a line that says so, when the runtime is missing.
 fn ready() -> bool {
@@ -30,17 +31,13 @@ fn ready() -> bool {
     if about["ready"] == true {
         return true;
     }
-    let line = format!(
-        "{}: skipped, {}; {}",
-        PLUGIN.name(),
+    let reason = format!(
+        "{}; {}",
         about["missing"].as_str().unwrap_or_default(),
         about["remedy"].as_str().unwrap_or_default()
     );
-    assert!(
-        std::env::var_os("VACCEL_REQUIRE_RUNTIMES").is_none(),
-        "{line}"
-    );
-    println!("{line}");
+    assert!(!is_required(PLUGIN.name()), "{reason}");
+    skipped(PLUGIN.name(), &reason);
     false
 }
 

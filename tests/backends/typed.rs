@@ -17,7 +17,9 @@ use vaccel_plugin::abi::tensor::{
     TF_FLOAT, TFLITE_FLOAT32, TORCH_FLOAT, vaccel_tf_node, vaccel_tf_status, vaccel_tf_tensor,
     vaccel_tflite_tensor, vaccel_torch_tensor,
 };
-use vaccel_plugin::testing::{free_tf_tensor, free_tflite_tensor, free_torch_tensor};
+use vaccel_plugin::testing::{
+    free_tf_tensor, free_tflite_tensor, free_torch_tensor, is_required, skipped,
+};
 
 const PICTURE: [f32; 64] = [0.25; 64];
 
@@ -25,12 +27,9 @@ const PICTURE: [f32; 64] = [0.25; 64];
 fn session(place: &str) -> Option<Session> {
     let about = PLUGIN.describe();
     if about["ready"] != true {
-        let line = format!("{}: skipped, {}", PLUGIN.name(), about["missing"]);
-        assert!(
-            std::env::var_os("VACCEL_REQUIRE_RUNTIMES").is_none(),
-            "{line}"
-        );
-        println!("{line}");
+        let reason = about["missing"].to_string();
+        assert!(!is_required(PLUGIN.name()), "{reason}");
+        skipped(PLUGIN.name(), &reason);
         return None;
     }
     let path = trained("digits-8x8").join(place);

@@ -3,7 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
+use vaccel_plugin::testing::{is_required, skipped};
 use vaccel_tests::{Agent, Program, stage};
+
+/// True when `vaccel info` says that a plugin is ready; where it has to be, it is.
+fn ready(plugin: &str) -> bool {
+    let about = about(plugin);
+    let is_ready = about["ext"]["ready"] == true;
+    if !is_ready {
+        let reason = about["ext"]["missing"].to_string();
+        assert!(!is_required(plugin), "{plugin}: {reason}");
+        skipped(plugin, &reason);
+    }
+    is_ready
+}
 
 /// What `vaccel info` says of a plugin.
 fn about(plugin: &str) -> Value {
@@ -40,9 +53,7 @@ fn gives(plugin: &str, runs: &[(&str, &[&str], &str)]) {
 
 #[test]
 fn opencl_devices_serve_products_vectors_and_extremes_here_and_remotely() {
-    let about = about("opencl");
-    if about["ext"]["ready"] != true {
-        eprintln!("SKIPPED: opencl is not ready: {about}");
+    if !ready("opencl") {
         return;
     }
     gives(
@@ -80,9 +91,7 @@ const CASCADE: &str = r#"<?xml version="1.0"?>
 
 #[test]
 fn cascades_of_opencv_draw_boxes_here_and_remotely() {
-    let about = about("opencv");
-    if about["ext"]["ready"] != true {
-        eprintln!("SKIPPED: opencv is not ready: {about}");
+    if !ready("opencv") {
         return;
     }
     let prefix = stage().unwrap();

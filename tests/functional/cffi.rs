@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use vaccel_plugin::testing::skipped;
 use vaccel_tests::{Program, repository, stage};
 
 /// A Python that has cffi: the one that `cargo xtask test` makes, or the system's.
@@ -18,8 +19,9 @@ fn python() -> Option<PathBuf> {
 #[test]
 fn cffi_parses_the_headers_and_python_calls_the_library() {
     let Some(python) = python() else {
-        eprintln!(
-            "skipped: no Python with cffi; `cargo xtask test` makes one where PyPI is reached"
+        skipped(
+            "cffi",
+            "no Python with cffi; `cargo xtask test` makes one where PyPI is reached",
         );
         return;
     };

@@ -262,7 +262,7 @@ fn info_lists_plugins_and_what_is_missing() {
         .map(|p| p["name"].as_str().unwrap())
         .collect();
     for name in [
-        "noop", "onnx", "exec", "mbench", "blas", "opencl", "opencv", "cuda",
+        "noop", "onnx", "exec", "mbench", "blas", "opencl", "opencv", "cuda", "xrt",
     ] {
         assert!(names.contains(&name), "{names:?}");
     }

@@ -71,6 +71,7 @@ fn plugins_export_their_entry_and_nothing_else() {
         "opencl",
         "opencv",
         "cuda",
+        "xrt",
         "rpc",
     ] {
         let file = lib.join(format!("libvaccel-{plugin}.so"));

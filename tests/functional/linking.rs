@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use vaccel_plugin::testing::skipped;
 use vaccel_tests::{Agent, Program, Run, repository, sample, stage};
 
 fn out(name: &str) -> PathBuf {
@@ -149,7 +150,10 @@ fn the_package_for_cmake_gives_both_libraries_and_refuses_another_version() {
         .run()
         .is_err()
     {
-        eprintln!("skipped: cmake is not installed; `cargo xtask test` installs it");
+        skipped(
+            "cmake",
+            "cmake is not installed; `cargo xtask test` installs it",
+        );
         return;
     }
     let prefix = stage().unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use vaccel_plugin::testing::skipped;
 use vaccel_tests::{Program, Run, repository, stage};
 
 /// Makes every mount of a new namespace read-only, then runs the arguments; 77
@@ -27,7 +28,10 @@ fn read_only(plugins: &str, program: &Path, args: &[&str]) -> Option<Run> {
         .run()
         .ok()?;
     if run.stderr.starts_with("unshare") || run.code == Some(77) {
-        eprintln!("skipped: no read-only namespace can be made here: {run:?}");
+        skipped(
+            "read-only folders",
+            &format!("no read-only namespace can be made here: {run:?}"),
+        );
         return None;
     }
     Some(run)

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use vaccel_plugin::testing::skipped;
 use vaccel_tests::{Agent, Meter, Program, Run, reference_plugin, sample, stage};
 
 fn classify(address: &str, model: &Path, cache: &Path) -> Run {
@@ -90,7 +91,8 @@ fn a_file_above_4_gib_arrives_whole_also_where_it_cannot_be_mapped() {
     let disk = rustix::fs::statvfs(folder.path()).unwrap();
     let (free, needed) = (disk.f_bavail * disk.f_frsize, 3 * LARGE);
     if free < needed {
-        println!("skipped: the disk has {free} bytes, and {needed} are needed");
+        let reason = format!("the disk has {free} bytes, and {needed} are needed");
+        skipped("a file above 4 GiB", &reason);
         return;
     }
     let path = folder.path().join("large.bin");

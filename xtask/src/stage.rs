@@ -24,6 +24,7 @@ const PLUGINS: &[&str] = &[
     "opencl",
     "opencv",
     "cuda",
+    "xrt",
     "rpc",
     "onnxruntime",
     "tflite",

@@ -3,6 +3,10 @@
 use crate::process::{self, cargo, command, exists, target_dir};
 use crate::stage;
 use anyhow::{Context, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -29,18 +33,6 @@ const TOOLS: &[(&str, &str)] = &[
     ("python3", "python3-venv"),
 ];
 
-/// Libraries that backends open where they are installed, and the Debian package of each.
-/// Tests of what is missing say that they are skipped.
-const LIBRARIES: &[(&str, &str)] = &[
-    ("libOpenCL.so.1", "ocl-icd-libopencl1"),
-    ("libpocl.so.2", "pocl-opencl-icd"),
-    ("libopenblas.so.0", "libopenblas0-pthread"),
-    ("libblis.so.4", "libblis4-pthread"),
-    ("libopencv_objdetect.so ", "libopencv-objdetect-dev"),
-    ("libopencv_video.so ", "libopencv-video-dev"),
-    ("libopencv_imgcodecs.so ", "libopencv-imgcodecs-dev"),
-];
-
 pub(crate) fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
     if !options.no_install {
@@ -48,7 +40,29 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         install_libraries();
         install_cffi();
     }
-    crate::runtimes::say_what_is_missing();
+    let report = Skipped::begin()?;
+    let installed = crate::runtimes::installed();
+    eprintln!("runtimes that are here: {}", installed.join(", "));
+    for (name, remedy) in crate::runtimes::missing() {
+        eprintln!("{name}: unless the system has it, its tests are skipped; {remedy}");
+    }
+    let result = all(options, &report, &installed.join(","));
+    // Also after a failure: what was not tried may be the reason.
+    report.show()?;
+    result?;
+    eprintln!("all tests passed in {} s", begin.elapsed().as_secs());
+    Ok(())
+}
+
+/// Every step; `required` are the backends whose tests must not be skipped.
+fn all(options: &Options, report: &Skipped, required: &str) -> Result<()> {
+    let required = std::env::var("VACCEL_REQUIRE_RUNTIMES").unwrap_or_else(|_| required.to_owned());
+    let cargo = || {
+        let mut cargo = cargo();
+        cargo.env("VACCEL_SKIPPED", &report.file);
+        cargo.env("VACCEL_REQUIRE_RUNTIMES", &required);
+        cargo
+    };
     // Plugins and the library are loaded by path in some tests of the crates.
     step("build", || run_cargo(&["build", "--workspace"]))?;
     step("tests of the crates", || {
@@ -57,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for package in STAGED {
             arguments.extend(["--exclude", package]);
         }
-        run_cargo(&arguments)
+        process::run(cargo().args(&arguments))
     })?;
     step("tests of programs with the library inside", || {
         run_cargo(&["test", "-p", "vaccel", "-F", "static", "--test", "linked"])
@@ -77,8 +91,52 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         })?;
         step("models", || crate::models::check_staged(&prefix))?;
     }
-    eprintln!("all tests passed in {} s", begin.elapsed().as_secs());
     Ok(())
+}
+
+/// What tests were skipped for want of, which they write to a file.
+struct Skipped {
+    file: PathBuf,
+}
+
+impl Skipped {
+    fn begin() -> Result<Self> {
+        let file = std::path::absolute(target_dir().join("skipped.tsv"))?;
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(Self { file }),
+        }
+    }
+
+    /// One table: what, for how many tests, why.
+    fn show(&self) -> Result<()> {
+        let list = match fs::read_to_string(&self.file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("no test was skipped");
+                return Ok(());
+            }
+            list => list?,
+        };
+        eprintln!("== skipped\n{}", table(&list));
+        Ok(())
+    }
+}
+
+/// Lines of `what<TAB>test<TAB>reason`, as a table of one line for each what and reason.
+fn table(list: &str) -> String {
+    let mut rows: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for line in list.lines() {
+        let mut parts = line.splitn(3, '\t');
+        if let (Some(what), Some(test), Some(reason)) = (parts.next(), parts.next(), parts.next()) {
+            rows.entry((what, reason)).or_default().insert(test);
+        }
+    }
+    let width = rows.keys().map(|(what, _)| what.len()).max().unwrap_or(0);
+    let mut text = format!("{:width$}  tests  why\n", "what");
+    for ((what, reason), tests) in rows {
+        let _ = writeln!(text, "{what:width$}  {:5}  {reason}", tests.len());
+    }
+    text
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -128,12 +186,7 @@ fn install(packages: &[&str]) -> Result<()> {
 /// Installs the libraries that backends open, where that is possible; where it is not,
 /// the tests that want them say that they are skipped.
 fn install_libraries() {
-    let known = process::output(command("ldconfig").arg("-p")).unwrap_or_default();
-    let missing: Vec<&str> = LIBRARIES
-        .iter()
-        .filter(|(library, _)| !known.contains(library))
-        .map(|&(_, package)| package)
-        .collect();
+    let missing = crate::runtimes::missing_packages();
     if missing.is_empty() {
         return;
     }
@@ -156,5 +209,21 @@ fn install_cffi() {
     });
     if let Err(error) = made {
         eprintln!("no Python with cffi could be made: {error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_skipped_is_one_line_for_each_reason() {
+        let list = "tf\ta\tnot there\ntorch\ta\tnot there\ntf\tb\tnot there\ntf\tb\tnot there\n";
+        assert_eq!(
+            table(list),
+            "what   tests  why\n\
+             tf         2  not there\n\
+             torch      1  not there\n"
+        );
     }
 }

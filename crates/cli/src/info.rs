@@ -13,6 +13,7 @@ const KNOWN: &[&str] = &[
     "opencl",
     "opencv",
     "cuda",
+    "xrt",
     "exec",
     "noop",
     "mbench",

@@ -63,6 +63,8 @@ const REMOTE: Calls = Calls {
 };
 /// Compilers of kernels are programs.
 const COMPILER: Calls = Calls { spawn: true, ..JIT };
+/// What does not survive its own mistakes has a process of its own.
+const HELPER: Calls = COMPILER;
 
 impl Profile {
     /// That of a plugin, by its name; that of `auto` is all that any backend needs. One that is not known may make executable memory, and
@@ -90,7 +92,7 @@ impl Profile {
             "cuda" | "torch" | "tf" | "tflite" | "onnxruntime" | "openvino" | "opencv" => {
                 (JIT, GPU, DRIVERS)
             }
-            "xrt" => (JIT, FPGA, DRIVERS),
+            "xrt" => (HELPER, FPGA, DRIVERS),
             _ => (JIT, &[], &[]),
         };
         Self {

@@ -3,6 +3,7 @@
 
 use vaccel_blas::BlasSettings;
 use vaccel_blas::engine::Engine;
+use vaccel_plugin::testing::skipped;
 use vaccel_plugin::{Sgemm, code};
 
 /// The engines to test: the built-in one always, the others where they are installed.
@@ -23,7 +24,7 @@ fn engines() -> Vec<(String, Engine)> {
             Err(error) => {
                 assert_eq!(error.code(), code::ENOENT, "{name}");
                 assert!(error.message().contains("install"), "{error}");
-                eprintln!("SKIPPED: {name}: {error}");
+                skipped("blas", &format!("{name}: {error}"));
             }
         }
     }

@@ -312,7 +312,7 @@ mod tests {
             Ok(compiler) => compiler,
             Err(error) => {
                 assert!(error.message().contains("install"), "{error}");
-                eprintln!("SKIPPED: {error}");
+                vaccel_plugin::testing::skipped("cuda", error.message());
                 return;
             }
         };

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 use vaccel_plugin::abi::op::FpgaArraycopyFn;
-use vaccel_plugin::testing::{Loaded, Missing, TestSession, compute};
+use vaccel_plugin::testing::{Loaded, Missing, TestSession, compute, skipped};
 use vaccel_plugin::{Op, code};
 
 static PLUGIN: LazyLock<Loaded> = LazyLock::new(|| Loaded::built("vaccel_cuda"));
@@ -57,7 +57,7 @@ fn minmax_finds_the_extremes_and_clips() {
 #[test]
 fn without_a_gpu_an_operation_fails_and_says_what_to_install() {
     if PLUGIN.describe()["ready"] == true {
-        eprintln!("SKIPPED: there is a GPU");
+        skipped("cuda", "there is a GPU");
         return;
     }
     let about = PLUGIN.describe();

@@ -8,7 +8,7 @@ use vaccel_plugin::abi::arg::{
     ARG_UINT8_ARRAY, ArgType, vaccel_arg,
 };
 use vaccel_plugin::abi::op::OpencvFn;
-use vaccel_plugin::testing::{Loaded, Missing, TestSession};
+use vaccel_plugin::testing::{Loaded, Missing, TestSession, skipped};
 use vaccel_plugin::{Op, code};
 
 static PLUGIN: LazyLock<Loaded> = LazyLock::new(|| Loaded::built("vaccel_opencv"));
@@ -268,7 +268,7 @@ fn the_cascades_of_debian_are_read_where_they_are() {
         .join(file)
         .exists()
     {
-        eprintln!("SKIPPED: {file} is not installed (opencv-data)");
+        skipped("opencv", &format!("{file} is not installed (opencv-data)"));
         return;
     }
     let given = vec![shape(&[90, 120]), pixels(&[50; 90 * 120]), text(file)];

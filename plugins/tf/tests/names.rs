@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 
 use support::{PLUGIN, Session, Tensor, trained};
+use vaccel_plugin::testing::skipped;
 
 /// Runs a model on a picture of one grey, with these names.
 fn run(session: &Session, input: &str, output: &str) -> Vec<f32> {
@@ -18,7 +19,7 @@ fn run(session: &Session, input: &str, output: &str) -> Vec<f32> {
 #[test]
 fn names_of_nodes_mean_the_same_tensors_as_those_of_the_signature() {
     if PLUGIN.describe()["ready"] != true {
-        println!("skipped: {}", PLUGIN.describe()["missing"]);
+        skipped("tf", &PLUGIN.describe()["missing"].to_string());
         return;
     }
     let folder = trained("digits-8x8");

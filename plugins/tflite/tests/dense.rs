@@ -8,6 +8,7 @@ use std::path::Path;
 
 use support::{PLUGIN, Session};
 use vaccel_plugin::code;
+use vaccel_plugin::testing::skipped;
 
 #[test]
 fn dense_layers_with_scales_per_channel_are_refused_by_runtimes_that_take_the_first() {
@@ -15,7 +16,7 @@ fn dense_layers_with_scales_per_channel_are_refused_by_runtimes_that_take_the_fi
     let runtime = about["runtime"].as_str().unwrap_or_default();
     // The pinned one; with a newer one there is nothing to refuse.
     if !runtime.starts_with("TensorFlow Lite 2.9") {
-        println!("skipped: {runtime} {}", about["missing"]);
+        skipped("tflite", &format!("{runtime} {}", about["missing"]));
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");

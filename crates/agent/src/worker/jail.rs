@@ -76,8 +76,21 @@ fn with_files(options: &Options) -> Result<JailOptions> {
     asked
         .read
         .extend(files.filter_map(|file| Some(Path::new(file).parent()?.to_owned())));
+    asked.read.extend(runtimes_beside(&own));
     asked.read.extend(named_by_variables());
     Ok(asked)
+}
+
+/// Where `cargo xtask runtimes` puts runtimes, for a program that was built in the source
+/// tree: plugins look there, too.
+fn runtimes_beside(own: &Path) -> Option<PathBuf> {
+    let own = own.canonicalize().ok()?;
+    let mut above = own.ancestors().skip(1).take(6);
+    Some(
+        above
+            .find(|folder| folder.ends_with("target"))?
+            .join("runtimes"),
+    )
 }
 
 /// Files and folders that variables name: libraries of runtimes, folders of models.
@@ -126,6 +139,22 @@ fn close_all_but(channel: BorrowedFd<'_>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_of_the_source_tree_reads_the_runtimes_that_were_installed_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("target/stage/debug/bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let program = bin.join("vaccel-worker");
+        std::fs::write(&program, "").unwrap();
+        let runtimes = folder
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("target/runtimes");
+        assert_eq!(runtimes_beside(&program), Some(runtimes));
+        assert_eq!(runtimes_beside(Path::new("/usr/bin/env")), None);
+    }
 
     #[test]
     fn plugins_are_known_by_name_and_by_file() {

@@ -165,7 +165,7 @@ impl Loaded {
 pub enum Missing {
     /// Its tests are skipped; nobody has to have it.
     MayBe,
-    /// Its tests are skipped, but fail where `VACCEL_TEST_ALL` wants all of them run.
+    /// Its tests are skipped, but fail where [`is_required`].
     FailsWhereAllIsTested,
 }
 
@@ -179,14 +179,43 @@ impl Loaded {
             return true;
         }
         let remedy = about["remedy"].as_str().unwrap();
-        assert!(remedy.contains("apt-get install"), "{remedy}");
-        eprintln!("SKIPPED: {}: {remedy}", about["missing"]);
+        assert!(remedy.contains("install"), "{remedy}");
+        let reason = format!("{}; {remedy}", about["missing"]);
         assert!(
-            missing == Missing::MayBe || std::env::var_os("VACCEL_TEST_ALL").is_none(),
-            "VACCEL_TEST_ALL wants no test skipped"
+            missing == Missing::MayBe || !is_required(self.name()),
+            "{} must not be skipped here: {reason}",
+            self.name()
         );
+        skipped(self.name(), &reason);
         false
     }
+}
+
+/// True where the tests of a backend must not be skipped: `VACCEL_REQUIRE_RUNTIMES` names it
+/// (`opencl,tf`), or is `1` for all of them.
+#[must_use]
+pub fn is_required(backend: &str) -> bool {
+    std::env::var("VACCEL_REQUIRE_RUNTIMES")
+        .is_ok_and(|named| named == "1" || named.split(',').any(|name| name == backend))
+}
+
+/// Says loudly that this test is skipped because of what is missing. `cargo xtask test`
+/// collects that in the file `VACCEL_SKIPPED`, and shows it at its end.
+pub fn skipped(what: &str, reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    eprintln!("SKIPPED: {what}: {test}: {reason}");
+    let Some(file) = std::env::var_os("VACCEL_SKIPPED").filter(|file| !file.is_empty()) else {
+        return;
+    };
+    let line = format!("{what}\t{test}\t{}\n", reason.replace(['\n', '\t'], " "));
+    let mut list = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(file)
+        .unwrap();
+    // One write a line: several tests do this at once.
+    std::io::Write::write_all(&mut list, line.as_bytes()).unwrap();
 }
 
 impl Drop for Loaded {
