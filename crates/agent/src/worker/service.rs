@@ -43,7 +43,7 @@ pub struct Service {
     /// Those that have none.
     pub lot: Lot<Connection>,
     /// Those that have not ended.
-    connections: Mutex<HashMap<u64, Open>>,
+    connections: Mutex<HashMap<u64, Place>>,
     /// Told each time one has ended.
     pub ended: OwnedFd,
     /// Sees to it that requests are answered in time.
@@ -57,7 +57,14 @@ pub struct Service {
     leaving: AtomicBool,
 }
 
-/// A connection that has not ended.
+/// A connection that has not ended, and whose it is.
+#[derive(Debug)]
+struct Place {
+    tenant: u64,
+    open: Open,
+}
+
+/// How far a connection is.
 #[derive(Debug)]
 enum Open {
     /// A second handle, to hang up before HELLO.
@@ -123,15 +130,18 @@ impl Service {
         descriptor: OwnedFd,
     ) -> std::io::Result<()> {
         let second = descriptor.try_clone()?;
-        self.lock().insert(number, Open::Opening(second));
+        let place = Place {
+            tenant: tenant.number(),
+            open: Open::Opening(second),
+        };
+        self.lock().insert(number, place);
+        self.turns.enter(tenant.number());
         let service = Arc::clone(self);
         let job = move || {
             debug!(connection = number, "from {origin}");
             match Served::open(descriptor, number, &tenant, &service) {
                 Ok(Served::Native(connection)) => {
-                    service
-                        .lock()
-                        .insert(number, Open::Served(Arc::clone(&connection)));
+                    service.opened(number, Open::Served(Arc::clone(&connection)));
                     // Without an agent nobody would speak to the client either.
                     let _ = send_to_agent(&service.channel, &ToAgent::Opened { number });
                     service.watch.add(number, Arc::clone(&connection));
@@ -142,9 +152,7 @@ impl Service {
                     stint(&connection);
                 }
                 Ok(Served::Compatible(connection)) => {
-                    service
-                        .lock()
-                        .insert(number, Open::Compatible(Arc::clone(&connection)));
+                    service.opened(number, Open::Compatible(Arc::clone(&connection)));
                     connection.serve();
                 }
                 Err(reason) => service.end(number, reason),
@@ -247,8 +255,8 @@ impl Service {
     /// implementation cannot be told.)
     pub fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
-        for open in self.lock().values() {
-            if let Open::Served(connection) = open {
+        for place in self.lock().values() {
+            if let Open::Served(connection) = &place.open {
                 connection.say_goodbye();
             }
         }
@@ -256,8 +264,8 @@ impl Service {
 
     /// Lets all connections finish what runs.
     pub fn drain(&self) {
-        for open in self.lock().values() {
-            match open {
+        for place in self.lock().values() {
+            match &place.open {
                 Open::Served(connection) => connection.drain(),
                 Open::Compatible(connection) => connection.drain(),
                 // Fails when the client has gone, and then it is over anyway.
@@ -283,10 +291,19 @@ impl Service {
             .ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
 
+    /// A connection of [`open`](Self::open) has come further.
+    fn opened(&self, number: u64, open: Open) {
+        if let Some(place) = self.lock().get_mut(&number) {
+            place.open = open;
+        }
+    }
+
     /// A connection has ended.
     pub(super) fn end(&self, number: u64, reason: String) {
         let gone = self.lock().remove(&number);
-        drop(gone);
+        if let Some(place) = gone {
+            self.turns.leave(place.tenant);
+        }
         // Without an agent nobody wants to know.
         let _ = send_to_agent(&self.channel, &ToAgent::Ended { number, reason });
         if rustix::io::write(&self.ended, &1u64.to_ne_bytes()).is_err() {
@@ -298,7 +315,7 @@ impl Service {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Place>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
