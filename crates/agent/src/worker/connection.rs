@@ -21,7 +21,7 @@ use super::resources::Resources;
 use super::service::Service;
 use super::sessions::Sessions;
 use super::shared::Room;
-use super::tenant::Tenant;
+use super::tenant::{Pass, Tenant};
 use super::tensors::Tensors;
 use crate::handoff::{ToAgent, offer_to_agent};
 use crate::traces::Span;
@@ -30,6 +30,8 @@ use crate::{counts, debug, error};
 pub(super) const STALL: Duration = Duration::from_secs(20);
 /// The slowest that a client may take a reply, bytes a second, beside [`STALL`].
 const SLOWEST: u64 = 1 << 20;
+/// What an error takes at the most, about.
+const MAX_MESSAGE: u64 = 8 << 10;
 const TOO_LATE: &str = "the deadline had passed before the request could begin";
 
 /// What all connections of a worker have in common.
@@ -109,6 +111,8 @@ struct Done {
     computed: Instant,
     /// Bytes of the reply.
     sent: u64,
+    /// What it counts of its tenant's quotas.
+    pass: Pass,
 }
 
 /// Why there is no next frame.
@@ -163,7 +167,7 @@ impl Connection {
         let trace = trace.filter(|trace| self.service.settings.traces && trace.is_sampled());
         let size = header.frame_len().saturating_add(beyond);
         let bytes = size.saturating_add(outputs);
-        let _pass = match self.tenant.admit(header.operation, bytes) {
+        let pass = match self.tenant.admit(header.operation, bytes) {
             Ok(pass) => pass,
             Err(Failure { code, message }) => {
                 counts::mine().note(&counts::Request {
@@ -207,13 +211,13 @@ impl Connection {
         if header.operation == RESOURCE_DATA {
             // Pieces keep the order in which they were sent: the next request
             // waits, however long the disk takes.
-            self.answer(message, (size, trace), times, scratch);
+            self.answer(message, (size, trace, pass), times, scratch);
             return Step::Next;
         }
         let brief = self.service.pace.is_brief(header.operation);
         let number = self.lead.begin(brief);
         self.service.watch.rouse(brief);
-        let answered = self.answer(message, (size, trace), times, scratch);
+        let answered = self.answer(message, (size, trace, pass), times, scratch);
         let took = answered.duration_since(arrived);
         self.service.pace.note(header.operation, took);
         match self.lead.end(number) {
@@ -274,7 +278,7 @@ impl Connection {
     fn answer(
         &self,
         mut message: Message,
-        (size, trace): (u64, Option<Trace>),
+        (size, trace, pass): (u64, Option<Trace>, Pass),
         (arrived, deadline): (Instant, Instant),
         scratch: &mut Scratch,
     ) -> Instant {
@@ -294,6 +298,7 @@ impl Connection {
             plugin: 0,
             computed: begun,
             sent: 0,
+            pass,
         };
         let result = if turn.is_none() || begun >= deadline {
             Err(Failure::new(ETIMEDOUT, TOO_LATE))
@@ -344,6 +349,8 @@ impl Connection {
         if *failure == answered() {
             return ETIMEDOUT;
         }
+        // Room for the longest message.
+        done.pass.answering(MAX_MESSAGE);
         match self.flights.end(header.request) {
             Fate::Open => {}
             Fate::Cancelled => {
@@ -410,6 +417,7 @@ impl Connection {
             Fate::Cancelled => return Err(Failure::new(ECANCELED, "the request was cancelled")),
             Fate::Answered => return Err(answered()),
         }
+        done.pass.answering(frame.frame_len());
         done.sent += self.send(frame);
         Ok(())
     }

@@ -56,8 +56,24 @@ impl Drop for Held {
 /// What a request in flight counts; nothing where there is no limit.
 #[derive(Debug, Default)]
 pub struct Pass {
-    _in_flight: Option<Held>,
-    _memory: Option<Held>,
+    in_flight: Option<Held>,
+    memory: Option<Held>,
+}
+
+impl Pass {
+    /// The request is about to be answered by a frame of so many bytes: whoever reads that may send the
+    /// next one at once, which must find room. What is left counts until the pass goes.
+    pub fn answering(&mut self, bytes: u64) {
+        self.in_flight = None;
+        if let Some(memory) = &mut self.memory {
+            let free = memory.amount.saturating_sub(bytes);
+            memory
+                .tenant
+                .ledger
+                .give(memory.tenant.row, memory.what, free);
+            memory.amount -= free;
+        }
+    }
 }
 
 impl Tenant {
@@ -152,8 +168,8 @@ impl Tenant {
             limit.transpose()
         };
         Ok(Pass {
-            _in_flight: take(Quota::InFlight, 1, terms.limits.in_flight)?,
-            _memory: take(Quota::Memory, bytes, terms.limits.memory)?,
+            in_flight: take(Quota::InFlight, 1, terms.limits.in_flight)?,
+            memory: take(Quota::Memory, bytes, terms.limits.memory)?,
         })
     }
 
@@ -380,8 +396,12 @@ pub(crate) mod tests {
         let code = |operation, bytes| tenant.admit(operation, bytes).map_err(|f| f.code).map(drop);
         assert_eq!(code(1, 0), Err(EACCES));
         assert_eq!(code(0, 101), Err(ENOMEM));
-        let pass = tenant.admit(0, 100).unwrap();
+        let mut pass = tenant.admit(0, 100).unwrap();
         assert_eq!(code(0, 0), Err(EAGAIN));
+        pass.answering(30);
+        assert_eq!((code(0, 71), code(0, 70)), (Err(ENOMEM), Ok(())));
+        pass.answering(200);
+        assert_eq!((code(0, 71), code(0, 70)), (Err(ENOMEM), Ok(())));
         drop(pass);
         assert_eq!(code(0, 100), Ok(()));
         terms.limits.rate = Some(1);
