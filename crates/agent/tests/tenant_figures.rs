@@ -39,7 +39,10 @@ fn refusals_crashes_and_restarts_are_counted_for_their_tenant_and_no_other() {
     assert_eq!((all("a"), crashes("a"), restarts("a")), (0.0, 0.0, 0.0));
     for round in 1..=2_u8 {
         let client = governed.connect("a");
-        assert_eq!(restarts("a"), f64::from(round - 1));
+        // Counted after the worker has been given the connection.
+        wait_until("the restart is counted", || {
+            restarts("a") == f64::from(round - 1)
+        });
         let session = client.open_session(EXEC);
         let (_, text) = client.fails(control::SESSION_OPEN, 0, |b| {
             b.read_scalar(0_u32)
@@ -52,6 +55,30 @@ fn refusals_crashes_and_restarts_are_counted_for_their_tenant_and_no_other() {
     }
     let other = governed.connect("b");
     other.noop(other.open_session(0)).unwrap();
+    // `vaccel top` is told the same.
+    let told = || -> Vec<serde_json::Value> {
+        let (code, text) = figures::get(&figures::socket(&governed.agent), "/status");
+        assert_eq!(code, 200);
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        status["tenants"].as_array().unwrap().clone()
+    };
+    wait_until("the call of the second is counted", || {
+        let told = told();
+        told.len() == 2 && told[1]["compute"]["sum_ns"].as_u64() > Some(0)
+    });
+    let told = told();
+    assert_eq!(
+        (&told[0]["name"], &told[1]["name"]),
+        (&"a".into(), &"b".into())
+    );
+    assert_eq!(told[0]["refusals"], serde_json::json!({ "sessions": 2 }));
+    assert_eq!(told[1]["refusals"], serde_json::json!({}));
+    assert_eq!(told[0]["worker_crashes"], 2);
+    assert_eq!(
+        (&told[1]["worker_crashes"], &told[1]["worker_restarts"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(told[1]["connections"], 1);
     assert_eq!(all("a"), 2.0);
     assert_eq!((all("b"), crashes("b"), restarts("b")), (0.0, 0.0, 0.0));
     // Nothing is forgotten when the policy is read again, or names the tenant no more.

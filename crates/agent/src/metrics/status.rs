@@ -6,9 +6,10 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{NOBODY, resident};
-use crate::board::{Facts, LiveWorker};
-use crate::counts::totals::{Level, OpTotals, Totals};
+use crate::board::{Facts, LiveTenant, LiveWorker};
+use crate::counts::totals::{Histogram, Level, OpTotals, Totals};
 use crate::counts::{BUCKETS, Refusal, bound};
+use crate::ledger::Quota;
 
 /// All of it. Times are in nanoseconds where the name does not say otherwise; what is
 /// counted only grows, so that rates are differences of two answers.
@@ -61,16 +62,20 @@ fn operations(totals: &Totals) -> Vec<Value> {
             "bytes_out": counts.bytes_out,
         });
         for (name, histogram) in counts.parts() {
-            value[name] = json!({
-                "places": histogram.places,
-                "sum_ns": histogram.sum,
-                "p50_ns": histogram.quantile(0.5),
-                "p99_ns": histogram.quantile(0.99),
-            });
+            value[name] = distribution(histogram);
         }
         value
     };
     totals.ops.iter().map(one).collect()
+}
+
+fn distribution(histogram: &Histogram) -> Value {
+    json!({
+        "places": histogram.places,
+        "sum_ns": histogram.sum,
+        "p50_ns": histogram.quantile(0.5),
+        "p99_ns": histogram.quantile(0.99),
+    })
 }
 
 fn of_worker(number: u64, worker: &LiveWorker, now: Instant) -> (Value, Level, OpTotals) {
@@ -113,7 +118,8 @@ fn of_worker(number: u64, worker: &LiveWorker, now: Instant) -> (Value, Level, O
     (value, level, all)
 }
 
-/// Tenants that have connections, with what the workers that serve only them count.
+/// Tenants that have connections, with what the workers count that serve only them, and what was
+/// counted of them since the agent started; the others too of whom something was.
 fn tenants(facts: &Facts, workers: &[(Value, Level, OpTotals)]) -> Vec<Value> {
     #[derive(Default)]
     struct Tenant {
@@ -124,12 +130,23 @@ fn tenants(facts: &Facts, workers: &[(Value, Level, OpTotals)]) -> Vec<Value> {
         level: Level,
         all: OpTotals,
     }
-    let mut tenants: BTreeMap<&str, Tenant> = BTreeMap::new();
+    let happened = |known: &LiveTenant| {
+        let refused = Quota::ALL
+            .iter()
+            .any(|quota| known.ledger.refused(*quota) > 0);
+        refused || known.crashes > 0 || known.restarts > 0
+    };
+    let known = facts.tenants.iter().filter(|(_, known)| happened(known));
+    let mut tenants: BTreeMap<&str, Tenant> = known
+        .map(|(name, _)| (&name[..], Tenant::default()))
+        .collect();
     for (worker, (_, level, all)) in facts.workers.values().zip(workers) {
         let mut own: BTreeMap<&str, usize> = BTreeMap::new();
         for connection in worker.connections.values() {
-            *own.entry(connection.tenant.as_deref().unwrap_or(NOBODY))
-                .or_default() += 1;
+            let who = connection.tenant.as_deref().unwrap_or(NOBODY);
+            // Clients of a policy's tenants are known as those.
+            let name = who.strip_prefix("tenant ").unwrap_or(who);
+            *own.entry(name).or_default() += 1;
         }
         let shared = own.len() > 1;
         for (name, count) in own {
@@ -144,6 +161,13 @@ fn tenants(facts: &Facts, workers: &[(Value, Level, OpTotals)]) -> Vec<Value> {
         }
     }
     let one = |(name, tenant): (&str, Tenant)| {
+        let known = facts.tenants.get(name);
+        let refused = |quota: Quota| known.map_or(0, |known| known.ledger.refused(quota));
+        let refusals: BTreeMap<&str, u64> = Quota::ALL
+            .into_iter()
+            .map(|quota| (quota.name(), refused(quota)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
         json!({
             "name": name,
             "connections": tenant.connections,
@@ -155,6 +179,11 @@ fn tenants(facts: &Facts, workers: &[(Value, Level, OpTotals)]) -> Vec<Value> {
             "failed": tenant.all.failed,
             "bytes_in": tenant.all.bytes_in,
             "bytes_out": tenant.all.bytes_out,
+            "queue": distribution(&tenant.all.queue),
+            "compute": distribution(&tenant.all.compute),
+            "refusals": refusals,
+            "worker_crashes": known.map_or(0, |known| known.crashes),
+            "worker_restarts": known.map_or(0, |known| known.restarts),
         })
     };
     tenants.into_iter().map(one).collect()

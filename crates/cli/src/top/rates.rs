@@ -122,17 +122,27 @@ fn tenants(before: &Status, after: &Status, same: bool, rate: Rate) -> Section {
     rows.sort_by_key(|t| std::cmp::Reverse(t.requests));
     let rows = rows.into_iter().map(|t| {
         let b = old.get(&t.name[..]);
-        let (requests, input, output) =
-            b.map_or((0, 0, 0), |b| (b.requests, b.bytes_in, b.bytes_out));
+        let was = |of: fn(&super::status::Tenant) -> u64| b.map_or(0, |b| of(b));
+        let below = |now: &Histogram, before: Option<&Histogram>, share| {
+            duration(quantile(&after.bounds_ns, now, before, share))
+        };
+        let (compute, queue) = (b.map(|b| &b.compute), b.map(|b| &b.queue));
         vec![
             t.name.clone(),
             t.connections.to_string(),
             t.workers.to_string(),
             t.sessions.to_string(),
             bytes(t.resource_bytes as f64),
-            rate.count(requests, t.requests),
-            rate.bytes(input, t.bytes_in),
-            rate.bytes(output, t.bytes_out),
+            rate.count(was(|b| b.requests), t.requests),
+            rate.count(was(|b| b.failed), t.failed),
+            below(&t.compute, compute, 0.5),
+            below(&t.compute, compute, 0.99),
+            below(&t.queue, queue, 0.99),
+            rate.bytes(was(|b| b.bytes_in), t.bytes_in),
+            rate.bytes(was(|b| b.bytes_out), t.bytes_out),
+            refusals(t),
+            t.worker_crashes.to_string(),
+            t.worker_restarts.to_string(),
         ]
     });
     Section {
@@ -143,10 +153,30 @@ fn tenants(before: &Status, after: &Status, same: bool, rate: Rate) -> Section {
             "SESSIONS",
             "RESOURCES",
             "REQ/S",
+            "FAIL/S",
+            "P50",
+            "P99",
+            "QUEUE P99",
             "IN/S",
             "OUT/S",
+            "REFUSED",
+            "CRASHES",
+            "RESTARTS",
         ],
         rows: rows.collect(),
+    }
+}
+
+/// All that was refused so far, and what refused most of it.
+fn refusals(tenant: &super::status::Tenant) -> String {
+    let total = tenant
+        .refusals
+        .values()
+        .fold(0, |all: u64, n| all.wrapping_add(*n));
+    let most = tenant.refusals.iter().max_by_key(|(_, count)| **count);
+    match most {
+        Some((quota, _)) => format!("{} ({quota})", count(total as f64)),
+        None => "0".to_owned(),
     }
 }
 
@@ -165,8 +195,7 @@ fn operations(before: &Status, after: &Status, same: bool, rate: Rate) -> Sectio
             let was = |of: fn(&super::status::Operation) -> u64| b.map_or(0, |b| of(b));
             let delta = op.requests.saturating_sub(was(|b| b.requests));
             let quantile = |now: &Histogram, before: Option<&Histogram>, share| {
-                let nanos = quantile(&after.bounds_ns, now, before, share);
-                nanos.map_or_else(|| "-".to_owned(), |nanos| time(nanos / 1e9))
+                duration(quantile(&after.bounds_ns, now, before, share))
             };
             let (compute, queue) = (b.map(|b| &b.compute), b.map(|b| &b.queue));
             let row = vec![
@@ -271,6 +300,11 @@ fn quantile(
     None
 }
 
+/// A time in nanoseconds, where there is one.
+fn duration(nanos: Option<f64>) -> String {
+    nanos.map_or_else(|| "-".to_owned(), |nanos| time(nanos / 1e9))
+}
+
 /// A number of at most five characters.
 fn count(n: f64) -> String {
     match n {
@@ -324,6 +358,65 @@ mod tests {
         assert_eq!(quantile(&bounds, &now, Some(&before), 0.99), Some(2000.0));
         assert_eq!(quantile(&bounds, &now, None, 0.5), Some(1000.0));
         assert_eq!(quantile(&bounds, &now, Some(&now), 0.5), None);
+    }
+
+    #[test]
+    fn of_a_tenant_is_shown_what_it_was_refused_what_crashed_and_how_long_its_requests_took() {
+        let status = |requests: u64, uptime: f64| -> Status {
+            let histogram = serde_json::json!({ "places": [requests, 0, 0] });
+            let value = serde_json::json!({
+                "version": "0", "process": 1, "uptime_s": uptime, "phase": "serving",
+                "not_ready": null, "listeners": [], "bounds_ns": [1000, 4000, null],
+                "connections": { "accepted": 1, "served": 1, "waiting": 0, "parked": 0 },
+                "workers_restarted": 0, "operations": [], "refusals": {}, "workers": [],
+                "tenants": [
+                    {
+                        "name": "a", "connections": 1, "workers": 1, "sessions": 1,
+                        "resource_bytes": 0, "requests": requests, "failed": 2,
+                        "bytes_in": 0, "bytes_out": 0,
+                        "queue": histogram, "compute": histogram,
+                        "refusals": { "rate": 7, "sessions": 2 },
+                        "worker_crashes": 3, "worker_restarts": 4,
+                    },
+                    {
+                        "name": "b", "connections": 0, "workers": 0, "sessions": 0,
+                        "resource_bytes": 0, "requests": 0, "failed": 0,
+                        "bytes_in": 0, "bytes_out": 0,
+                    },
+                ],
+            });
+            serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}"))
+        };
+        let view = View::between(&status(10, 1.0), &status(30, 2.0));
+        let [tenants] = &view.sections[..] else {
+            panic!("{view:?}");
+        };
+        let shown = |row: &[String], column: &str| {
+            let at = tenants.columns.iter().position(|name| *name == column);
+            at.map(|at| row[at].clone()).unwrap_or_default()
+        };
+        for (column, of_a, of_b) in [
+            ("TENANT", "a", "b"),
+            ("REQ/S", "20", "0"),
+            ("FAIL/S", "0", "0"),
+            ("P50", "1 us", "-"),
+            ("QUEUE P99", "1 us", "-"),
+            ("REFUSED", "9 (rate)", "0"),
+            ("CRASHES", "3", "0"),
+            ("RESTARTS", "4", "0"),
+        ] {
+            let both = (
+                shown(&tenants.rows[0], column),
+                shown(&tenants.rows[1], column),
+            );
+            assert_eq!(both, (of_a.to_owned(), of_b.to_owned()), "{column}");
+        }
+        assert!(
+            tenants
+                .rows
+                .iter()
+                .all(|row| row.len() == tenants.columns.len())
+        );
     }
 
     #[test]

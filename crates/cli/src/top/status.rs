@@ -53,8 +53,21 @@ pub(super) struct Tenant {
     pub(super) sessions: u64,
     pub(super) resource_bytes: u64,
     pub(super) requests: u64,
+    pub(super) failed: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    // Agents before these were told have none of them.
+    #[serde(default)]
+    pub(super) queue: Histogram,
+    #[serde(default)]
+    pub(super) compute: Histogram,
+    /// By quota.
+    #[serde(default)]
+    pub(super) refusals: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(super) worker_crashes: u64,
+    #[serde(default)]
+    pub(super) worker_restarts: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
