@@ -208,6 +208,8 @@ struct vaccel_plugin_ext {
      * whether this plugin runs them or not; VACCEL_PLUGINS=auto asks for it.
      */
     int (*model_judge)(struct vaccel_session *sess, struct vaccel_resource *model, vaccel_op_type_t op, char **json);
+    /** Sets the span that calls of a session are made in; see vaccel_session_set_trace(). */
+    int (*session_trace)(struct vaccel_session *sess, const char *traceparent);
 };
 
 /**

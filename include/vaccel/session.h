@@ -147,6 +147,21 @@ int vaccel_buffer_free(struct vaccel_session *sess, void *buf);
  */
 int vaccel_session_set_timeout(struct vaccel_session *sess, uint64_t timeout_ms);
 
+/**
+ * Says which span the operations of a session are called in from now on, as a distributed
+ * trace calls it: those that begin later, on any thread, until it is said anew.
+ *
+ * A transport tells it to an agent that records traces; a plugin that runs operations in this
+ * process has nobody to tell. By default it is what the environment says in TRACEPARENT.
+ *
+ * @param sess         an open session
+ * @param traceparent  a W3C `traceparent`, such as
+ *                     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", which is copied;
+ *                     NULL for the default
+ * @return             VACCEL_OK; VACCEL_EINVAL, also for what is none; the error of the plugin
+ */
+int vaccel_session_set_trace(struct vaccel_session *sess, const char *traceparent);
+
 /** Deprecated name of vaccel_session_init(). */
 int vaccel_sess_init(struct vaccel_session *sess, uint32_t flags) __attribute__((deprecated));
 

@@ -177,7 +177,7 @@ FIELD(struct vaccel_model_info, nr_inputs, 32, 8);
 FIELD(struct vaccel_model_info, outputs, 40, 8);
 FIELD(struct vaccel_model_info, nr_outputs, 48, 8);
 
-SIZE(struct vaccel_plugin_ext, 152, 8);
+SIZE(struct vaccel_plugin_ext, 160, 8);
 FIELD(struct vaccel_plugin_ext, size, 0, 8);
 FIELD(struct vaccel_plugin_ext, version, 8, 4);
 FIELD(struct vaccel_plugin_ext, model_load, 16, 8);
@@ -197,6 +197,7 @@ FIELD(struct vaccel_plugin_ext, call_watch, 120, 8);
 FIELD(struct vaccel_plugin_ext, call_forget, 128, 8);
 FIELD(struct vaccel_plugin_ext, session_timeout, 136, 8);
 FIELD(struct vaccel_plugin_ext, model_judge, 144, 8);
+FIELD(struct vaccel_plugin_ext, session_trace, 152, 8);
 
 SIZE(struct vaccel_call, 48, 8);
 FIELD(struct vaccel_call, size, 0, 8);

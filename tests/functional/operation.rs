@@ -2,16 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use vaccel_tests::{Agent, Program, stage, wait_until};
 
@@ -271,14 +273,52 @@ fn top_shows_a_live_view_on_a_terminal_and_leaves_it_as_it_was() {
     .unwrap();
 }
 
-/// The body of one HTTP request, answered with 200.
-fn body(stream: std::net::TcpStream) -> Vec<u8> {
+/// A collector of spans, as the agent sees one.
+struct Collector {
+    endpoint: String,
+    address: SocketAddr,
+    thread: JoinHandle<Vec<Span>>,
+}
+
+impl Collector {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut spans = Vec::new();
+            // Until one comes who says nothing.
+            while let Some(body) = body(listener.accept().unwrap().0) {
+                let message = ExportTraceServiceRequest::decode(&body[..]).unwrap();
+                let resources = message.resource_spans.into_iter();
+                let scopes = resources.flat_map(|resource| resource.scope_spans);
+                spans.extend(scopes.flat_map(|scope| scope.spans));
+            }
+            spans
+        });
+        Self {
+            endpoint: format!("http://{address}"),
+            address,
+            thread,
+        }
+    }
+
+    /// All that it was sent, by an agent that has ended.
+    fn finish(self) -> Vec<Span> {
+        drop(TcpStream::connect(self.address).unwrap());
+        self.thread.join().unwrap()
+    }
+}
+
+/// The body of one HTTP request, answered with 200; `None` where there is none.
+fn body(stream: TcpStream) -> Option<Vec<u8>> {
     let mut writer = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
+        if reader.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
@@ -290,15 +330,14 @@ fn body(stream: std::net::TcpStream) -> Vec<u8> {
     reader.read_exact(&mut body).unwrap();
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     writer.write_all(answer).unwrap();
-    body
+    Some(body)
 }
 
 #[test]
 fn calls_of_a_program_are_spans_below_the_one_that_its_environment_names() {
-    let collector = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let collector = Collector::start();
     let folder = tempfile::tempdir().unwrap();
-    let (mut agent, _) = agent(folder.path(), &["--otlp-endpoint", &endpoint]);
+    let (mut agent, _) = agent(folder.path(), &["--otlp-endpoint", &collector.endpoint]);
     Program::new(&stage().unwrap(), "vaccel")
         .env(
             "TRACEPARENT",
@@ -308,18 +347,51 @@ fn calls_of_a_program_are_spans_below_the_one_that_its_environment_names() {
         .args(["--m", "8", "--n", "8", "--k", "8"])
         .output()
         .unwrap();
-    let (stream, _) = collector.accept().unwrap();
-    let body = body(stream);
     agent.stop().unwrap();
-    let message = ExportTraceServiceRequest::decode(&body[..]).unwrap();
-    let scopes = message
-        .resource_spans
-        .into_iter()
-        .flat_map(|r| r.scope_spans);
-    let spans: Vec<_> = scopes.flat_map(|scope| scope.spans).collect();
+    let spans = collector.finish();
     let call = spans.iter().find(|span| span.name == "sgemm").unwrap();
     assert_eq!(call.trace_id[..3], [0x4b, 0xf9, 0x2f]);
     assert_eq!(call.parent_span_id[..3], [0x00, 0xf0, 0x67]);
     let below = spans.iter().filter(|s| s.parent_span_id == call.span_id);
     assert_eq!(below.count(), 4);
+}
+
+#[test]
+fn calls_of_a_session_are_spans_below_the_one_that_the_program_names() {
+    let prefix = stage().unwrap();
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace");
+    let program = out.join("trace");
+    Program::at(Path::new("make"))
+        .args(["--no-print-directory", "-s", "-C"])
+        .arg(vaccel_tests::repository().join("tests/c"))
+        .arg(format!("PREFIX={}", prefix.display()))
+        .arg(format!("OUT={}", out.display()))
+        .arg(&program)
+        .output()
+        .unwrap();
+    for shared in ["1", "0"] {
+        let collector = Collector::start();
+        let folder = tempfile::tempdir().unwrap();
+        let (mut agent, _) = agent(folder.path(), &["--otlp-endpoint", &collector.endpoint]);
+        // It ends with an error unless all holds that it can see.
+        Program::at(&program)
+            .env("LD_LIBRARY_PATH", prefix.join("lib"))
+            .env("VACCEL_PLUGINS", "rpc")
+            .env("VACCEL_RPC_ADDRESS", agent.address())
+            .env("VACCEL_RPC_SHARED", shared)
+            .output()
+            .unwrap();
+        agent.stop().unwrap();
+        let spans = collector.finish();
+        // All but those below a call; what is in no span of the program's is not recorded.
+        let calls = spans.iter().filter(|span| span.name == "noop");
+        let mut parents: Vec<u8> = calls.map(|span| span.parent_span_id[0]).collect();
+        parents.sort_unstable();
+        assert_eq!(parents, [0x11, 0x11, 0x11, 0x22]);
+        assert!(
+            spans
+                .iter()
+                .all(|span| span.trace_id[..3] == [0x4b, 0xf9, 0x2f])
+        );
+    }
 }

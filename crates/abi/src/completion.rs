@@ -66,3 +66,7 @@ pub type CallFn = unsafe extern "C" fn(*mut vaccel_call) -> CResult;
 pub type CallDriveFn = unsafe extern "C" fn(*mut vaccel_call, timeout_ms: u64) -> CResult;
 /// The milliseconds that a call of a session may take from now on; 0 for the default.
 pub type SessionTimeoutFn = unsafe extern "C" fn(*mut vaccel_session, timeout_ms: u64) -> CResult;
+/// The span that calls of a session are made in from now on, as a `traceparent`; null for none of
+/// its own.
+pub type SessionTraceFn =
+    unsafe extern "C" fn(*mut vaccel_session, traceparent: *const c_char) -> CResult;

@@ -1,7 +1,7 @@
 //! What a plugin exports, and what the library keeps of it.
 
 use crate::CResult;
-use crate::completion::{CallDriveFn, CallFn, CallSubmitFn, SessionTimeoutFn};
+use crate::completion::{CallDriveFn, CallFn, CallSubmitFn, SessionTimeoutFn, SessionTraceFn};
 use crate::list::vaccel_list_entry;
 use crate::model::{vaccel_model_info, vaccel_tensor};
 use crate::op::{OP_MAX, OpType, vaccel_op};
@@ -203,4 +203,6 @@ pub struct vaccel_plugin_ext {
     pub session_timeout: Option<SessionTimeoutFn>,
     /// Says what a model is, without loading it.
     pub model_judge: Option<ModelJudgeFn>,
+    /// The span that calls of a session are made in.
+    pub session_trace: Option<SessionTraceFn>,
 }

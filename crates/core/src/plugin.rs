@@ -215,6 +215,7 @@ const EMPTY_EXT: vaccel_plugin_ext = vaccel_plugin_ext {
     call_forget: None,
     session_timeout: None,
     model_judge: None,
+    session_trace: None,
 };
 
 /// Copies as much of a table as it says there is.

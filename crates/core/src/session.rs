@@ -405,6 +405,60 @@ pub fn set_timeout(sess: Ptr<vaccel_session>, milliseconds: u64) -> Result {
     Ok(())
 }
 
+/// `vaccel_session_set_trace`: a `traceparent`, or nothing for that of the process.
+///
+/// # Errors
+/// `EINVAL` for what is no `traceparent`, and when the session is not open; those of the plugin.
+pub fn set_trace(sess: Ptr<vaccel_session>, traceparent: Option<&CStr>) -> Result {
+    let slot = slot(sess)?;
+    if let Some(text) = traceparent
+        && !is_traceparent(text.to_bytes())
+    {
+        fail!(
+            EINVAL,
+            "`{}` is no traceparent, such as \
+             00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            text.to_string_lossy().escape_debug()
+        );
+    }
+    // One that runs calls in this process tells nobody of them.
+    if let Some(plugin) = slot.plugin().filter(|plugin| plugin.is_loaded())
+        && let Some(callback) = plugin.ext().session_trace
+    {
+        last_error::begin_call();
+        let text = traceparent.map_or(std::ptr::null(), CStr::as_ptr);
+        // SAFETY: a function of a loaded plugin, called with an open session and a text or null.
+        let result = unsafe { callback(sess.as_ptr(), text) };
+        if result != 0 {
+            return Err(plugin.error("setting the trace of a session", result));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text is what W3C Trace Context calls a `traceparent`: of version 0 in full, of later
+/// ones what this has of it. Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+fn is_traceparent(text: &[u8]) -> bool {
+    const LENGTH: usize = 55;
+    let Some((known, rest)) = text.split_at_checked(LENGTH) else {
+        return false;
+    };
+    let digits = |part: &[u8]| part.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<&[u8]> = known.split(|c| *c == b'-').collect();
+    let [version, trace, span, flags] = parts[..] else {
+        return false;
+    };
+    let lengths = [version.len(), trace.len(), span.len(), flags.len()];
+    let some = |part: &[u8]| part.iter().any(|c| *c != b'0');
+    let ends = rest.is_empty() || (version != b"00" && rest.starts_with(b"-"));
+    lengths == [2, 32, 16, 2]
+        && parts.iter().all(|part| digits(part))
+        && version != b"ff"
+        && some(trace)
+        && some(span)
+        && ends
+}
+
 /// `vaccel_session_get_by_id`.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Sessions.
 
+use std::ffi::c_char;
 use vaccel_abi::resource::{ResourceType, vaccel_resource};
 use vaccel_abi::session::vaccel_session;
 use vaccel_abi::vaccel_id_t;
@@ -32,6 +33,11 @@ export! {
     /// Sets how long calls of a session may take.
     fn vaccel_session_set_timeout(sess: *mut vaccel_session, timeout_ms: u64) {
         session::set_timeout(ptr!(sess), timeout_ms)
+    }
+
+    /// Sets the span that calls of a session are made in.
+    fn vaccel_session_set_trace(sess: *mut vaccel_session, traceparent: *const c_char) {
+        session::set_trace(ptr!(sess), optional_text!(traceparent))
     }
 
     /// The session with a number.

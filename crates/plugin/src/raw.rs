@@ -148,6 +148,7 @@ pub const fn ext() -> vaccel_plugin_ext {
         call_forget: None,
         session_timeout: None,
         model_judge: None,
+        session_trace: None,
     }
 }
 

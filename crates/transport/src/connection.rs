@@ -151,9 +151,8 @@ impl Connection {
             hello.features |= vaccel_wire::FEATURE_SECOND_SOCKET;
         }
         hello.features |= vaccel_wire::FEATURE_KEPT_TENSORS | vaccel_wire::FEATURE_PIECES;
-        if options.trace.is_some() {
-            hello.features |= vaccel_wire::FEATURE_TRACES;
-        }
+        // Granted where traces are recorded; a request may name one later.
+        hello.features |= vaccel_wire::FEATURE_TRACES;
         let granted = handshake::open(&stream, &hello, address, options.connect_timeout)?;
         let mut limits = Limits::for_frame(options.max_frame);
         limits.pieces = granted.features & vaccel_wire::FEATURE_PIECES != 0;
@@ -232,6 +231,13 @@ impl Connection {
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// True where the agent records traces: then requests may [say](Frame::trace) which one they
+    /// belong to, instead of that of the [`Options`].
+    #[must_use]
+    pub fn takes_traces(&self) -> bool {
+        self.granted.features & vaccel_wire::FEATURE_TRACES != 0
     }
 
     /// Sends a request and waits for its outputs. `session` is 0 where none is

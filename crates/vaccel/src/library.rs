@@ -168,6 +168,7 @@ functions! {
         completion_cancel: CompletionFn = "vaccel_completion_cancel";
         completion_result: CompletionFn = "vaccel_completion_result";
         completion_free: CompletionFn = "vaccel_completion_free";
+        session_set_trace: unsafe extern "C" fn(*mut vaccel_session, *const c_char) -> CResult = "vaccel_session_set_trace";
         session_set_timeout: unsafe extern "C" fn(*mut vaccel_session, u64) -> CResult = "vaccel_session_set_timeout";
         noop_async: unsafe extern "C" fn(*mut vaccel_session, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_noop_async";
         sgemm_async: unsafe extern "C" fn(*mut vaccel_session, i64, i64, i64, f32, *mut f32, i64, *mut f32, i64, f32, *mut f32, i64, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_sgemm_async";

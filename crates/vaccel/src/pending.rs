@@ -1,6 +1,6 @@
 //! Calls under way, as futures.
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
 use std::future::Future;
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -223,6 +223,34 @@ impl Session {
         // SAFETY: the session is open while `self` lives.
         let code = unsafe { set(self.as_ptr(), milliseconds) };
         library.check("cannot set the time of a session", code)
+    }
+
+    /// Says which span of a distributed trace operations of this session are called in from now on:
+    /// a W3C `traceparent`, or `None` for that of the environment (`TRACEPARENT`).
+    ///
+    /// A transport tells it to an agent that records traces.
+    ///
+    /// # Errors
+    /// `EINVAL` for what is no `traceparent`; `ENOTSUP` when the library is too old; what a
+    /// transport returns.
+    ///
+    /// ```no_run
+    /// # let session = vaccel::Session::new()?;
+    /// session.set_trace(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))?;
+    /// # Ok::<(), vaccel::Error>(())
+    /// ```
+    pub fn set_trace(&self, traceparent: Option<&str>) -> Result<()> {
+        let library = self.library();
+        let set = library.extension(
+            library.functions().session_set_trace,
+            "vaccel_session_set_trace",
+        )?;
+        // Where it has a zero inside, the library says that it is none.
+        let text = traceparent.map(|text| CString::new(text).unwrap_or_default());
+        let pointer = text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+        // SAFETY: the session is open while `self` lives; a text or null.
+        let code = unsafe { set(self.as_ptr(), pointer) };
+        library.check("cannot set the trace of a session", code)
     }
 
     /// Submits [`noop`](Self::noop).

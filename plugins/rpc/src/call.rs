@@ -18,7 +18,7 @@ use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result};
 use vaccel_transport::shm::Block;
-use vaccel_wire::{FrameBuffer, FrameBuilder};
+use vaccel_wire::{Frame, FrameBuffer, FrameBuilder, Trace};
 
 /// How often a call looks for another connection before anything of it was sent.
 const UNSENT: u32 = 3;
@@ -63,6 +63,26 @@ pub(crate) struct Call<'b, 'a> {
     detached: bool,
 }
 
+/// What the program has said of calls of a session.
+#[derive(Debug, Clone, Copy, Default)]
+struct How {
+    /// How long they may take.
+    timeout: Option<Duration>,
+    /// The span they are made in.
+    trace: Option<Trace>,
+}
+
+impl How {
+    /// Tells an agent that wants to know which span a request is made in.
+    fn mark(&self, link: &Link, frame: &mut Frame<'_, '_>) {
+        if let Some(trace) = &self.trace
+            && link.connection.takes_traces()
+        {
+            frame.trace(trace);
+        }
+    }
+}
+
 /// Runs an operation of the library on a session; the body of most C functions.
 pub(crate) fn op(
     name: &'static str,
@@ -83,7 +103,10 @@ pub(crate) fn run_on(
     // SAFETY: the library passes live sessions.
     let held = unsafe { Held::of(session) }?;
     let scope = submit::enter();
-    let timeout = scope.and_then(Scope::timeout).or_else(|| held.timeout());
+    let how = How {
+        timeout: scope.and_then(Scope::timeout).or_else(|| held.timeout()),
+        trace: held.trace(),
+    };
     let mut unsent = 0;
     let mut broken = 0;
     loop {
@@ -92,8 +115,8 @@ pub(crate) fn run_on(
         // Codes of operations are below 256.
         let (link, number, code) = (&session.link, session.number, code as u16);
         let result = match scope {
-            Some(scope) => submit_on(scope, link, number, code, timeout, &mut build),
-            None => run_within(link, number, code, timeout, &mut build),
+            Some(scope) => submit_on(scope, link, number, code, how, &mut build),
+            None => run_within(link, number, code, how, &mut build),
         };
         let Err(error) = result else {
             return Ok(());
@@ -119,7 +142,7 @@ pub(crate) fn run(
     code: u16,
     build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
 ) -> Result<()> {
-    run_within(link, session, code, None, build)
+    run_within(link, session, code, How::default(), build)
 }
 
 /// Sends an operation off, without waiting for its end.
@@ -128,7 +151,7 @@ fn submit_on(
     link: &Arc<Link>,
     session: i64,
     code: u16,
-    timeout: Option<Duration>,
+    how: How,
     build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
 ) -> Result<()> {
     let mut scratch = Scratch::take();
@@ -151,9 +174,10 @@ fn submit_on(
         let mut frame = builder
             .finish()
             .map_err(|e| Error::new(e.code(), e.to_string()))?;
+        how.mark(link, &mut frame);
         let outputs = std::mem::take(outputs);
         scope
-            .send(link, session, timeout, &mut frame, outputs, blocks)
+            .send(link, session, how.timeout, &mut frame, outputs, blocks)
             .map_err(|e| error::call(&e))
     };
     let result = send();
@@ -161,18 +185,18 @@ fn submit_on(
     result
 }
 
-/// Runs any operation within a time, when one is given.
+/// Runs any operation, as the program has said.
 fn run_within(
     link: &Arc<Link>,
     session: i64,
     code: u16,
-    timeout: Option<Duration>,
+    how: How,
     build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
 ) -> Result<()> {
     let mut scratch = Scratch::take();
     let Scratch { buffer, outputs } = &mut *scratch;
     outputs.clear();
-    let result = send(link, session, code, timeout, buffer, outputs, build);
+    let result = send(link, session, code, how, buffer, outputs, build);
     outputs.clear();
     scratch.keep();
     result
@@ -182,7 +206,7 @@ fn send(
     link: &Arc<Link>,
     session: i64,
     code: u16,
-    timeout: Option<Duration>,
+    how: How,
     buffer: &mut FrameBuffer,
     outputs: &mut OutputList,
     build: impl for<'b, 'a> FnOnce(&mut Call<'b, 'a>) -> Result<()>,
@@ -204,9 +228,10 @@ fn send(
     let mut frame = builder
         .finish()
         .map_err(|e| Error::new(e.code(), e.to_string()))?;
+    how.mark(link, &mut frame);
     let called = link
         .connection
-        .call_with(&mut frame, session, timeout, outputs, blocks);
+        .call_with(&mut frame, session, how.timeout, outputs, blocks);
     match called {
         Ok(()) => outputs.commit(|number| link.keep_tensor(session, number)),
         Err(e) => {

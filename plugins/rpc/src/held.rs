@@ -10,7 +10,7 @@ use crate::link::{self, lock};
 use crate::resource;
 use crate::session::Session;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use vaccel_plugin::abi::arg::{ARG_CHAR_ARRAY, ARG_UINT8};
@@ -19,6 +19,7 @@ use vaccel_plugin::abi::resource::vaccel_resource;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::{Error, Result, bail, err};
 use vaccel_transport::fork;
+use vaccel_wire::Trace;
 use vaccel_wire::control::SESSION_CLOSE;
 
 /// How often a session is opened again for one call when connections keep breaking.
@@ -31,6 +32,9 @@ pub(crate) struct Held {
     flags: AtomicU32,
     /// Milliseconds that a call may take; 0 for what the environment says.
     timeout_ms: AtomicU64,
+    /// The program has said which span calls are made in; only then the next is looked at.
+    has_trace: AtomicBool,
+    trace: Mutex<Option<Trace>>,
     current: Mutex<Arc<Session>>,
     /// Locked while it is being sent again.
     kept: Mutex<Vec<Kept>>,
@@ -71,6 +75,8 @@ impl Held {
             epoch: fork::epoch(),
             flags: AtomicU32::new(flags),
             timeout_ms: AtomicU64::new(0),
+            has_trace: AtomicBool::new(false),
+            trace: Mutex::default(),
             current: Mutex::new(Arc::new(session)),
             kept: Mutex::default(),
         }
@@ -163,6 +169,20 @@ impl Held {
 
     pub(crate) fn set_timeout(&self, milliseconds: u64) {
         self.timeout_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// The span of a call, when the program has set one.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        match self.has_trace.load(Ordering::Relaxed) {
+            true => *lock(&self.trace),
+            false => None,
+        }
+    }
+
+    pub(crate) fn set_trace(&self, trace: Option<Trace>) {
+        let mut own = lock(&self.trace);
+        *own = trace;
+        self.has_trace.store(trace.is_some(), Ordering::Relaxed);
     }
 
     pub(crate) fn set_flags(&self, flags: u32) {

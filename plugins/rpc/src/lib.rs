@@ -105,6 +105,7 @@ static RPC: RawPlugin = RawPlugin {
         call_watch: Some(submit::watch),
         call_forget: Some(submit::forget),
         session_timeout: Some(session::timeout),
+        session_trace: Some(session::trace),
         ..ext()
     },
     ..RawPlugin::new(NAME, vaccel_plugin::version!(), TYPES)

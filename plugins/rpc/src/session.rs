@@ -4,6 +4,7 @@ use crate::call;
 use crate::held::Held;
 use crate::link::{self, Link};
 use crate::{NAME, error};
+use std::ffi::{CStr, c_char};
 use std::sync::Arc;
 use vaccel_plugin::abi::CResult;
 use vaccel_plugin::abi::arg::ARG_INT64;
@@ -11,6 +12,7 @@ use vaccel_plugin::abi::error::ETIMEDOUT;
 use vaccel_plugin::abi::session::vaccel_session;
 use vaccel_plugin::raw::guard;
 use vaccel_plugin::{Error, Result, bail, err};
+use vaccel_wire::Trace;
 use vaccel_wire::control::{SESSION_CLOSE, SESSION_OPEN, SESSION_UPDATE};
 
 /// A session of the agent's, on one connection.
@@ -131,6 +133,29 @@ pub(crate) unsafe extern "C" fn timeout(session: *mut vaccel_session, timeout_ms
     guard(NAME, "session", || {
         // SAFETY: the library passes live sessions.
         unsafe { Held::of(session) }?.set_timeout(timeout_ms);
+        Ok(())
+    })
+}
+
+/// Sets the span that its calls are made in.
+pub(crate) unsafe extern "C" fn trace(
+    session: *mut vaccel_session,
+    traceparent: *const c_char,
+) -> CResult {
+    guard(NAME, "session", || {
+        // SAFETY: the library passes live sessions.
+        let held = unsafe { Held::of(session) }?;
+        if traceparent.is_null() {
+            held.set_trace(None);
+            return Ok(());
+        }
+        // SAFETY: the library passes a text or null.
+        let text = unsafe { CStr::from_ptr(traceparent) };
+        let trace = text.to_str().ok().and_then(Trace::parse);
+        let Some(trace) = trace else {
+            bail!(EINVAL, "{text:?} is no traceparent");
+        };
+        held.set_trace(Some(trace));
         Ok(())
     })
 }
