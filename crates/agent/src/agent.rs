@@ -305,6 +305,8 @@ fn recipe(options: &Options, jail: Prepared) -> Result<Recipe> {
         set_env,
         jailed: jail.is_on(),
         namespaces: jail.namespaces,
+        pid_namespace: jail.pid_namespace,
+        groups: jail.groups,
         counts: true,
     })
 }

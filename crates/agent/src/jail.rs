@@ -1,9 +1,10 @@
 //! How workers are locked in: what is asked for, and what this machine has for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use vaccel_jail::groups::Groups;
 use vaccel_jail::namespaces::Plan;
 use vaccel_jail::{JailOptions, Mode, Part, probe};
 
@@ -13,7 +14,7 @@ use crate::{debug, warn};
 /// Descriptors of a worker, where nothing is said.
 const FILES: u64 = 65_536;
 /// Processes and threads of a worker, where nothing is said.
-const PROCESSES: u64 = 4096;
+pub(crate) const PROCESSES: u64 = 4096;
 
 /// Options of the command line.
 #[derive(Debug, Clone, Default, Args)]
@@ -44,6 +45,17 @@ pub struct JailArguments {
     /// own limit is lower].
     #[arg(long, value_name = "N")]
     pub jail_files: Option<u64>,
+
+    /// Each worker is the first process of a PID namespace of its own: all that it started ends with
+    /// it. Needs root.
+    #[arg(long)]
+    pub jail_pid_namespace: bool,
+
+    /// Where each worker has a control group (cgroup v2) of its own, whose memory, processors and
+    /// processes the kernel bounds as the policy says: `own` for within the agent's group, which the
+    /// service manager has delegated to it, or the folder of a delegated group [default: none].
+    #[arg(long, value_name = "GROUP")]
+    pub cgroup: Option<PathBuf>,
 
     /// Workers may start programs, whatever their plugins need.
     #[arg(long)]
@@ -116,6 +128,10 @@ pub struct Prepared {
     pub options: JailOptions,
     /// For its start.
     pub namespaces: Plan,
+    /// For its start, too.
+    pub pid_namespace: bool,
+    /// Where each has a control group.
+    pub groups: Option<Groups>,
 }
 
 impl Prepared {
@@ -161,7 +177,7 @@ pub fn prepare(options: &Options) -> Result<Prepared> {
         );
         return Ok(Prepared {
             options: asked,
-            namespaces: Plan::None,
+            ..Prepared::default()
         });
     }
     // Content that is kept comes as a descriptor, which plugins open once more by its name in
@@ -176,14 +192,26 @@ pub fn prepare(options: &Options) -> Result<Prepared> {
         bail!("--jail strict: this machine cannot lock workers in: {lacks}");
     }
     for held in report.missing() {
-        // Nothing can be started where system calls are filtered, so this one is no danger
-        // by itself.
-        if held.part == Part::Processes {
-            debug!("jail: {}: {}", held.part, held.detail);
-        } else {
-            warn!("jail: workers go without {}: {}", held.part, held.detail);
+        match held.part {
+            // Nothing can be started where system calls are filtered, so this one is no danger
+            // by itself.
+            Part::Processes => debug!("jail: {}: {}", held.part, held.detail),
+            // Told of where they are asked for.
+            Part::PidNamespace | Part::ControlGroup => {}
+            _ => warn!("jail: workers go without {}: {}", held.part, held.detail),
         }
     }
+    let pid_namespace = options.jail.jail_pid_namespace && {
+        let held = report
+            .parts
+            .iter()
+            .find(|held| held.part == Part::PidNamespace);
+        let lacks = held
+            .filter(|held| !held.holds)
+            .map(|held| held.detail.clone());
+        go_without(asked.mode, "--jail-pid-namespace", lacks)?
+    };
+    let groups = groups(options.jail.cgroup.as_deref(), asked.mode)?;
     let namespaces = match Plan::find().unwrap_or_default() {
         plan if asked.network == Some(true) => plan.with_network_shared(),
         plan => plan,
@@ -199,5 +227,42 @@ pub fn prepare(options: &Options) -> Result<Prepared> {
     Ok(Prepared {
         options: asked,
         namespaces,
+        pid_namespace,
+        groups,
     })
+}
+
+/// Whether what an option asks for is to be had; one warning where it is not.
+///
+/// # Errors
+/// In strict mode, where it is not.
+fn go_without(mode: Mode, option: &str, lacks: Option<String>) -> Result<bool> {
+    match (mode, lacks) {
+        (_, None) => Ok(true),
+        (Mode::Strict, Some(why)) => bail!("{option}, with --jail strict: {why}"),
+        (_, Some(why)) => {
+            warn!("{option}: workers go without: {why}");
+            Ok(false)
+        }
+    }
+}
+
+/// Where workers have control groups, as `--cgroup` says.
+fn groups(asked: Option<&Path>, mode: Mode) -> Result<Option<Groups>> {
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    let found = match asked.to_str() {
+        Some("none") => return Ok(None),
+        Some("own") => Groups::own(),
+        _ => Ok(std::path::absolute(asked)?),
+    };
+    let (lacks, groups) = match found.and_then(|folder| Groups::open(&folder)) {
+        Ok((groups, missing)) if missing.is_empty() => (None, Some(groups)),
+        Ok((groups, missing)) => (Some(missing.join("; ")), Some(groups)),
+        Err(why) => (Some(why), None),
+    };
+    // What there is of it is used all the same.
+    go_without(mode, "--cgroup", lacks)?;
+    Ok(groups)
 }

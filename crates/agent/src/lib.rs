@@ -23,6 +23,7 @@ pub mod backoff;
 pub mod board;
 pub mod cache;
 pub mod counts;
+pub mod environment;
 pub mod fair;
 pub mod handoff;
 pub mod hello;

@@ -14,65 +14,13 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-use vaccel_jail::namespaces::Plan;
+use vaccel_jail::groups::{Bounds, Group, Groups};
+use vaccel_jail::namespaces::{Numbers, Plan};
 
 use crate::counts::shared::Shared;
+use crate::environment::environment;
 use crate::handoff::{self, ToAgent, ToWorker};
 use crate::warn;
-
-/// Variables that a worker is given, by name.
-const PASSED: &[&str] = &[
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "TZ",
-    "RUST_BACKTRACE",
-    "XILINX_XRT",
-    "TENSORFLOW_DIR",
-];
-/// Variables that a worker is given, by how they begin: those that the library and the
-/// runtimes of backends read.
-const PASSED_PREFIXES: &[&str] = &[
-    "VACCEL_",
-    "OMP_",
-    "KMP_",
-    "MKL_",
-    "OPENBLAS_",
-    "BLIS_",
-    "GOTO_",
-    "CUDA_",
-    "CUBLAS_",
-    "CUDNN_",
-    "NVIDIA_",
-    "ORT_",
-    "OV_",
-    "OPENVINO_",
-    "TF_",
-    "XLA_",
-    "TORCH_",
-    "PYTORCH_",
-    "ATEN_",
-    "OCL_",
-    "OPENCL_",
-    "POCL_",
-    "XCL_",
-    "ROCR_",
-    "HIP_",
-    "ONEAPI_",
-    "SYCL_",
-    "RTEN_",
-];
-/// And those that are the agent's own business, or would make a worker differ from what
-/// its command line says.
-const WITHHELD: &[&str] = &[
-    "VACCEL_PLUGINS",
-    "VACCEL_BACKENDS",
-    "VACCEL_BOOTSTRAP_ENABLED",
-    "VACCEL_AGENT_PLUGINS",
-    "VACCEL_AGENT_LOG_LEVEL",
-];
 
 /// How to start workers.
 #[derive(Debug, Clone)]
@@ -87,6 +35,10 @@ pub struct Recipe {
     pub set_env: Vec<(String, OsString)>,
     /// Namespaces of its own.
     pub namespaces: Plan,
+    /// It is the first process of a PID namespace of its own, too.
+    pub pid_namespace: bool,
+    /// Where each has a control group.
+    pub groups: Option<Groups>,
     /// Files that belong to a user are to be in its folder: it can write nowhere else.
     pub jailed: bool,
     /// The program is told where to count.
@@ -100,6 +52,8 @@ pub struct Process {
     channel: OwnedFd,
     folder: PathBuf,
     counts: Option<Arc<Shared>>,
+    /// Goes last, with what is still in it.
+    group: Option<Group>,
 }
 
 impl Process {
@@ -166,20 +120,50 @@ impl Process {
                 .filter(|_| recipe.counts)
                 .map(|c| c.as_fd().as_raw_fd()),
         );
+        // From inside a PID namespace a parent outside has no number.
+        let parent = (!recipe.pid_namespace).then_some(parent);
         // SAFETY: only calls that may be made between fork and exec; the descriptor
         // stays open until after `spawn`.
         unsafe {
             command.pre_exec(move || prepare_child(&namespaces, parent, &passed));
         }
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", recipe.program.display()))?;
+        let numbers = recipe.pid_namespace.then(Numbers::begin).transpose();
+        let numbers = numbers.context("cannot make a PID namespace for a worker")?;
+        let child = command.spawn();
+        drop(numbers);
+        let child = child.with_context(|| format!("cannot start {}", recipe.program.display()))?;
+        let group = recipe.groups.as_ref().and_then(|groups| {
+            into_group(groups, child.id())
+                .inspect_err(|e| warn!("process {} has no control group: {e}", child.id()))
+                .ok()
+        });
         Ok(Self {
             child,
             channel: ours,
             folder,
             counts,
+            group,
         })
+    }
+
+    /// Bounds what it may take, where it has a control group.
+    pub fn bound(&self, bounds: &Bounds) {
+        if let Some(group) = &self.group
+            && let Err(e) = group.bound(bounds)
+        {
+            warn!(
+                "process {} is not bounded by its control group: {e}",
+                self.id()
+            );
+        }
+    }
+
+    /// Something in it was ended because its control group had no more memory.
+    #[must_use]
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.group
+            .as_ref()
+            .is_some_and(|group| group.out_of_memory() > 0)
     }
 
     /// Number of the process.
@@ -316,8 +300,21 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// What happens in the child before it becomes the worker.
-fn prepare_child(namespaces: &Plan, parent: Pid, passed: &[i32]) -> io::Result<()> {
+/// Puts a process that has done nothing yet into a control group of its own.
+fn into_group(groups: &Groups, process: u32) -> io::Result<Group> {
+    let group = groups.make(process.into())?;
+    group.take(process)?;
+    let bounds = Bounds {
+        processes: Some(crate::jail::PROCESSES),
+        ..Bounds::default()
+    };
+    group.bound(&bounds)?;
+    Ok(group)
+}
+
+/// What happens in the child before it becomes the worker. `parent` is the agent, where that has a
+/// number here.
+fn prepare_child(namespaces: &Plan, parent: Option<Pid>, passed: &[i32]) -> io::Result<()> {
     // First, because what follows is undone by a change of rights.
     namespaces.apply()?;
     // Signals for the agent's group (Ctrl-C) are the agent's; what a worker leaves behind can
@@ -325,8 +322,9 @@ fn prepare_child(namespaces: &Plan, parent: Pid, passed: &[i32]) -> io::Result<(
     // [`fair`](crate::fair).
     rustix::process::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The agent may have ended before that took effect.
-    if rustix::process::getppid() != Some(parent) {
+    // The agent may have ended before that took effect. Else the worker ends when it finds its channel
+    // closed.
+    if parent.is_some() && rustix::process::getppid() != parent {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
     // Everything else goes at exec, also what a library of the agent may have opened
@@ -349,20 +347,6 @@ fn prepare_child(namespaces: &Plan, parent: Pid, passed: &[i32]) -> io::Result<(
     Ok(())
 }
 
-fn environment(further: &[String]) -> impl Iterator<Item = (OsString, OsString)> + '_ {
-    std::env::vars_os().filter(|(name, _)| {
-        let Some(name) = name.to_str() else {
-            return false;
-        };
-        further.iter().any(|further| further == name)
-            || !WITHHELD.contains(&name)
-                && (PASSED.contains(&name)
-                    || PASSED_PREFIXES
-                        .iter()
-                        .any(|prefix| name.starts_with(prefix)))
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -377,6 +361,8 @@ mod tests {
             pass_env: vec![],
             set_env: vec![("VACCEL_TEST".into(), "set".into())],
             namespaces: Plan::None,
+            pid_namespace: false,
+            groups: None,
             jailed: false,
             counts: false,
         }
@@ -460,16 +446,6 @@ mod tests {
         assert!(std::path::Path::new(&stat).exists());
         drop(process);
         assert!(!std::path::Path::new(&stat).exists());
-    }
-
-    #[test]
-    fn secrets_in_the_environment_of_the_agent_do_not_reach_a_worker() {
-        let names: Vec<_> = environment(&[]).map(|(name, _)| name).collect();
-        assert!(names.iter().all(|name| name != "CARGO_MANIFEST_DIR"));
-        let passed: Vec<_> = environment(&["CARGO_MANIFEST_DIR".into()])
-            .map(|(name, _)| name)
-            .collect();
-        assert!(passed.iter().any(|name| name == "CARGO_MANIFEST_DIR"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Agent, Client, EXEC, PATIENCE, is_alive};
+use common::{Agent, Client, EXEC, PATIENCE, children_of, is_alive, wait_until};
 use libc::{EACCES, EFBIG, EMFILE, ENOMEM, ENOSYS, EPERM};
 use vaccel_transport::CallError;
 
@@ -233,5 +233,97 @@ fn what_an_operator_allows_is_allowed_and_nothing_else() {
             "{what} {path}"
         );
     }
+    agent.stop();
+}
+
+/// Numbers of a process, from the outside to the inside.
+fn numbers_of(process: u32) -> Vec<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let numbers = line.unwrap().split_whitespace();
+    numbers.map(|number| number.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_worker_with_a_pid_namespace_of_its_own_sees_no_others_and_ends_with_all_it_started() {
+    let agent = Agent::start(&["--jail-pid-namespace", "--jail-spawn", "--pool", "2"]);
+    let outside = numbers_of(std::process::id()).len();
+    if agent
+        .log()
+        .contains("--jail-pid-namespace: workers go without")
+    {
+        // They are served all the same.
+        let client = Tenant::new(&agent);
+        let worker = agent.worker_of(&client.client);
+        assert_eq!(numbers_of(worker).len(), outside);
+        agent.stop();
+        return;
+    }
+    let (one, two) = (Tenant::new(&agent), Tenant::new(&agent));
+    let mut left = Vec::new();
+    for tenant in [&one, &two] {
+        let worker = agent.worker_of(&tenant.client);
+        let numbers = numbers_of(worker);
+        assert_eq!((numbers.len(), numbers.last()), (outside + 1, Some(&1)));
+        let outputs = tenant
+            .client
+            .exec(tenant.session, "leave_child", &[], Some(4), None)
+            .unwrap();
+        let inside = i32::from_le_bytes(outputs[0][..].try_into().unwrap());
+        let children = children_of(worker);
+        let [child] = children[..] else {
+            panic!("{children:?}");
+        };
+        assert_eq!(
+            numbers_of(child).last(),
+            u32::try_from(inside).ok().as_ref()
+        );
+        left.push(child);
+    }
+    // The agent starts others as before.
+    let three = Tenant::new(&agent);
+    three.client.noop(three.session).unwrap();
+    drop(one);
+    wait_until("the child of the first ends", || !is_alive(left[0]));
+    assert!(is_alive(left[1]));
+    let crash = two.client.exec(two.session, "crash", &[], None, None);
+    assert!(matches!(crash, Err(CallError::Lost(..))), "{crash:?}");
+    wait_until("the child of the second ends", || !is_alive(left[1]));
+    drop((two, three));
+    agent.stop();
+}
+
+#[test]
+fn a_worker_has_a_control_group_of_its_own_where_one_is_delegated() {
+    let group = |process: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+        line.unwrap_or_default().to_owned()
+    };
+    let agent = Agent::start(&["--cgroup", "own"]);
+    let client = Tenant::new(&agent);
+    client.client.noop(client.session).unwrap();
+    let worker = agent.worker_of(&client.client);
+    let name = format!("worker.{}.", agent.id());
+    let own = group(worker).contains(&name);
+    let log = agent.log();
+    // What is missing is said, once; where nothing is, it is there.
+    let told = log.matches("--cgroup: workers go without").count();
+    assert!(told <= 1 && (own || told == 1), "{log}");
+    let folder = vaccel_jail::groups::Groups::own();
+    drop(client);
+    wait_until("the worker ends", || !is_alive(worker));
+    agent.stop();
+    if let (true, Ok(folder)) = (own, folder) {
+        let left = std::fs::read_dir(folder).unwrap().flatten();
+        let ours = left.filter(|e| e.file_name().to_string_lossy().starts_with(&name));
+        assert_eq!(ours.count(), 0, "groups go with their workers");
+    }
+    let plain = tempfile::tempdir().unwrap();
+    let agent = Agent::start(&["--cgroup", plain.path().to_str().unwrap()]);
+    let client = Tenant::new(&agent);
+    client.client.noop(client.session).unwrap();
+    let log = agent.log();
+    assert!(log.contains("it is no group of cgroup v2"), "{log}");
     agent.stop();
 }

@@ -5,11 +5,12 @@
 //! agents, clients or plugins; who is jailed how is decided elsewhere.
 //!
 //! * [`options`]: what is asked for. [`profile`]: what a backend needs. [`jail`]: both together.
-//! * [`limits`], [`privileges`], [`files`], [`calls`], [`namespaces`]: the parts.
+//! * [`limits`], [`privileges`], [`files`], [`calls`], [`namespaces`], [`groups`]: the parts.
 //! * [`report`]: what holds. [`probe`]: what would hold on this machine.
 
 pub mod calls;
 pub mod files;
+pub mod groups;
 pub mod jail;
 pub mod limits;
 pub mod namespaces;

@@ -5,6 +5,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Which namespaces a child is to have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -104,6 +105,38 @@ impl Plan {
                 write(c"/proc/self/gid_map", groups)
             }
         }
+    }
+}
+
+/// While this is there, the next child of this thread is the first process of a PID namespace of its
+/// own, and the thread can start no others. For the superuser.
+///
+/// All that the child starts ends with it, whatever it did to get away, and it sees none of the
+/// processes outside. To the outside it has a number as any other. The kernel ignores
+/// signals that it sends to itself and has no handler for, but not those of faults: a program that
+/// aborts there ends by SIGSEGV or SIGILL instead of SIGABRT.
+#[derive(Debug)]
+pub struct Numbers {
+    own: OwnedFd,
+}
+
+impl Numbers {
+    /// From now on.
+    ///
+    /// # Errors
+    /// Those of the system calls; then nothing is different.
+    pub fn begin() -> io::Result<Self> {
+        let own = std::fs::File::open("/proc/self/ns/pid")?.into();
+        unshare(libc::CLONE_NEWPID)?;
+        Ok(Self { own })
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        // SAFETY: a plain system call on a descriptor that is open. Whoever could leave the namespace
+        // for children may come back to its own.
+        unsafe { libc::setns(self.own.as_raw_fd(), libc::CLONE_NEWPID) };
     }
 }
 

@@ -1,16 +1,19 @@
 //! What would hold on this machine: each part is tried by a child that enters a jail and
 //! then does what is denied.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 
 use crate::calls::Calls;
 use crate::files::Files;
+use crate::groups::{CONTROLLERS, Groups};
 use crate::limits::Limits;
-use crate::namespaces::Plan;
+use crate::namespaces::{Numbers, Plan};
 use crate::privileges;
 use crate::report::{Part, Report};
 
@@ -185,7 +188,52 @@ pub fn report() -> Report {
             _ => Err("without user namespaces it would count all of the user's".into()),
         },
     );
+    report.note(Part::PidNamespace, numbers());
+    report.note(Part::ControlGroup, groups());
     report
+}
+
+/// Whether a child can be the first process of a PID namespace.
+///
+/// # Errors
+/// Why not.
+pub fn numbers() -> Result<String, String> {
+    in_child(|| {
+        let numbers =
+            Numbers::begin().map_err(|e| format!("no PID namespace: {e} (needs root)"))?;
+        let seen = in_child(|| Ok(std::process::id().to_string()))?;
+        drop(numbers);
+        // The next child is among the others again.
+        let after = in_child(|| Ok(std::process::id().to_string()))?;
+        expect(
+            seen == "1" && after != "1",
+            "workers can have numbers of their own (--jail-pid-namespace)",
+            "the kernel gives no numbers of their own",
+        )
+    })
+}
+
+/// Whether the group of this process has been delegated to it; nothing is changed.
+fn groups() -> Result<String, String> {
+    let own = Groups::own()?;
+    let shown = own.display();
+    let path = CString::new(own.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
+    // SAFETY: a name that ends with a zero.
+    if unsafe { libc::access(path.as_ptr(), libc::W_OK) } != 0 {
+        let why = io::Error::last_os_error();
+        return Err(format!(
+            "no group can be made in {shown}: {why} (needs Delegate= of systemd)"
+        ));
+    }
+    let there = std::fs::read_to_string(own.join("cgroup.controllers")).map_err(text)?;
+    let have = CONTROLLERS
+        .into_iter()
+        .filter(|name| there.split_whitespace().any(|c| c == *name));
+    let have: Vec<&str> = have.collect();
+    match have[..] {
+        [] => Err(format!("{shown} has no controller of memory, cpu or pids")),
+        _ => Ok(format!("{} in {shown} (--cgroup own)", have.join(", "))),
+    }
 }
 
 /// Runs a check under Landlock that allows next to nothing.

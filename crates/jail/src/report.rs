@@ -28,6 +28,10 @@ pub enum Part {
     Network,
     /// A limit of processes that counts its own only.
     Processes,
+    /// Processes of the outside have no numbers (PID namespace). Where it is asked for.
+    PidNamespace,
+    /// Memory, processors and processes are bounded together (cgroup v2). Where it is asked for.
+    ControlGroup,
 }
 
 impl Part {
@@ -45,14 +49,19 @@ impl Part {
             Self::Calls => "calls",
             Self::Network => "network",
             Self::Processes => "processes",
+            Self::PidNamespace => "pid-namespace",
+            Self::ControlGroup => "control-group",
         }
     }
 
     /// A strict jail needs it. The limit of processes it does not: processes cannot be
-    /// started where system calls are filtered.
+    /// started where system calls are filtered. Nor what is there only where it is asked for.
     #[must_use]
     pub fn is_required(self) -> bool {
-        self != Self::Processes
+        !matches!(
+            self,
+            Self::Processes | Self::PidNamespace | Self::ControlGroup
+        )
     }
 }
 

@@ -79,7 +79,7 @@ fn what_the_probe_says_is_what_a_jail_has() {
             "{part}"
         );
     }
-    assert_eq!(report.parts.len(), 10);
+    assert_eq!(report.parts.len(), 12);
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::process::{describe, reap_strangers};
 use crate::refuse::{SESSIONS_LOST, farewell};
 use crate::{debug, error, warn};
 
+/// Why a worker was killed whose control group had no more memory.
+const STARVED: &str = "quota `memory`: its control group has no more";
+
 impl Pool {
     /// Buries the workers that have ended. Returns connections that they had not taken yet.
     pub fn reap(&mut self) -> Vec<Connection> {
@@ -45,7 +48,8 @@ impl Pool {
             ..
         } = worker;
         let now = Instant::now();
-        let how = match verdict {
+        let starved = || process.ran_out_of_memory().then(|| STARVED.to_owned());
+        let how = match verdict.or_else(starved) {
             Some(verdict) => format!("{} ({verdict})", describe(status)),
             None => describe(status),
         };

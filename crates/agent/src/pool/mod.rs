@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use vaccel_jail::groups::Bounds;
 
 use self::cleaner::Cleaner;
 use self::memory::MEMORY_TICK;
@@ -305,8 +306,15 @@ impl Pool {
         }
         let own = |w: &&Worker| w.used.only() == Some(tenant) && w.is_heard();
         let group = fair::nice_of(known.tenant.weight, self.workers.iter().filter(own).count());
+        let count = u32::try_from(self.workers.iter().filter(own).count()).unwrap_or(u32::MAX);
+        let bounds = Bounds {
+            memory: memory::bound(&known.tenant.limits),
+            weight: Some(known.tenant.weight / count.max(1)),
+            processes: None,
+        };
         for worker in self.workers.iter().filter(own) {
             fair::weigh(worker.process.id(), group, known.tenant.nice);
+            worker.process.bound(&bounds);
         }
     }
 
