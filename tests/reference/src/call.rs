@@ -1,7 +1,9 @@
 //! The functions that exec can call.
 
 use crate::digest;
+use std::collections::HashSet;
 use std::ffi::CStr;
+use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vaccel_plugin::{Args, ArgsMut, ResourceType, Result, Session, bail};
 
@@ -32,6 +34,9 @@ pub(crate) fn function(
         b"library" => put(write, 0, &digest(library).to_le_bytes()),
         b"resources" => resources(session, write),
         b"wait" => wait(read),
+        b"hold" => hold(read),
+        b"held" => held(read),
+        b"release" => release(read),
         b"fail" => fail(read),
         b"panic" => panic!("asked to"),
         other => bail!(
@@ -130,6 +135,64 @@ fn wait(read: &Args<'_>) -> Result<()> {
         std::thread::sleep(left);
     }
     Ok(())
+}
+
+/// Numbers of calls that are held, and of those that may go on.
+#[derive(Default)]
+struct Calls {
+    held: HashSet<u32>,
+    released: HashSet<u32>,
+}
+
+static CALLS: LazyLock<Mutex<Calls>> = LazyLock::new(Mutex::default);
+static CHANGED: Condvar = Condvar::new();
+/// How long a call waits for another one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until something is so, of calls that this process runs.
+fn wait_until(what: &str, mut is_so: impl FnMut(&mut Calls) -> bool) -> Result<()> {
+    let calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = CHANGED.wait_timeout_while(calls, PATIENCE, |calls| !is_so(calls));
+    let (calls, over) = waited.unwrap_or_else(PoisonError::into_inner);
+    drop(calls);
+    if over.timed_out() {
+        bail!(ETIMEDOUT, "{what} in vain");
+    }
+    Ok(())
+}
+
+fn change<T>(change: impl FnOnce(&mut Calls) -> T) {
+    change(&mut CALLS.lock().unwrap_or_else(PoisonError::into_inner));
+    CHANGED.notify_all();
+}
+
+/// Waits until another call releases the number of input 0.
+fn hold(read: &Args<'_>) -> Result<()> {
+    let number: u32 = read.scalar(0)?;
+    change(|calls| calls.held.insert(number));
+    let released = wait_until("waited to be released", |calls| {
+        calls.released.remove(&number)
+    });
+    change(|calls| calls.held.remove(&number));
+    released
+}
+
+/// Lets the call go on that holds the number of input 0, once it does.
+fn release(read: &Args<'_>) -> Result<()> {
+    let number: u32 = read.scalar(0)?;
+    wait_until("waited for a call to release", |calls| {
+        calls.held.contains(&number)
+    })?;
+    change(|calls| calls.released.insert(number));
+    Ok(())
+}
+
+/// Waits until another call holds the number of input 0.
+fn held(read: &Args<'_>) -> Result<()> {
+    let number: u32 = read.scalar(0)?;
+    wait_until("waited for a call that holds", |calls| {
+        calls.held.contains(&number)
+    })
 }
 
 /// Fails with the code of input 0 and the text of input 1.
