@@ -258,3 +258,20 @@ fn nothing_is_put_into_a_reply_that_was_sent_in_part() {
     assert!(payload.iter().all(|&byte| byte == 0));
     agent.stop();
 }
+
+#[test]
+fn a_client_reads_how_its_worker_ended_over_vsock_where_this_machine_has_a_loopback() {
+    // Connecting without it takes seconds to fail.
+    if !std::path::Path::new("/sys/module/vsock_loopback").exists() {
+        println!("no loopback for vsock here");
+        return;
+    }
+    let agent = Agent::start(&["-a", "vsock://any:0"]);
+    // The agent says `any`; this machine itself is 1.
+    let address = agent.addresses[1].to_string().replace("any", "1");
+    let client = plain(&address.parse().unwrap());
+    let session = client.open_session(EXEC);
+    let result = client.exec(session, "crash", &[], None, None);
+    assert_lost(&result, "killed by signal 11 (SIGSEGV)");
+    agent.stop();
+}

@@ -80,8 +80,13 @@ fn requests_are_counted_by_plugin_and_operation_with_their_times_and_errors() {
     }
     // sgemm without arguments.
     let (code, _) = client.fails(17, session, |_| {});
+    // The error last of the last, when all else of it has been; that the connection is served, the
+    // agent is told.
     wait_until("all are counted", || {
-        sum(&page(&agent), "vaccel_requests_total", &[]) >= 12.0
+        let page = page(&agent);
+        sum(&page, "vaccel_requests_total", &[]) >= 12.0
+            && sum(&page, "vaccel_errors_total", &[]) >= 1.0
+            && sum(&page, "vaccel_connections", &[]) >= 1.0
     });
     let page = page(&agent);
     lint(&page);
@@ -131,8 +136,9 @@ fn the_time_of_an_operation_is_in_its_histogram() {
     });
     let took = begun.elapsed().as_secs_f64();
     let exec = [("op", "exec")];
+    // The last of its histograms.
     wait_until("it is counted", || {
-        sum(&page(&agent), "vaccel_requests_total", &exec) == 1.0
+        sum(&page(&agent), "vaccel_request_transfer_out_seconds", &exec) == 1.0
     });
     let page = page(&agent);
     let line = page

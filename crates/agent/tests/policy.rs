@@ -373,7 +373,7 @@ fn a_request_is_answered_by_the_deadline_of_its_tenant_and_a_worker_that_hangs_i
         r#"
         [defaults]
         allow = { exec = [{ path = "/**" }] }
-        quota = { deadline = "300ms", grace = "4s" }
+        quota = { deadline = "1s", grace = "4s" }
         [[tenant]]
         name = "a"
         match = [{ listener = "a" }]
@@ -396,7 +396,7 @@ fn a_request_is_answered_by_the_deadline_of_its_tenant_and_a_worker_that_hangs_i
     let took = begun.elapsed();
     assert_eq!(code, ETIMEDOUT, "{text}");
     assert!(
-        took >= Duration::from_millis(300) && took < Duration::from_secs(10),
+        took >= Duration::from_secs(1) && took < PATIENCE,
         "{took:?}"
     );
     // Others of the tenant are served, until it is clear that it hangs.
@@ -405,11 +405,10 @@ fn a_request_is_answered_by_the_deadline_of_its_tenant_and_a_worker_that_hangs_i
     other.noop(others).unwrap();
     let again = governed.connect("a");
     again.noop(again.open_session(0)).unwrap();
-    let log = governed.agent.log();
-    assert!(
-        log.contains("does not end, long after its deadline"),
-        "{log}"
-    );
+    wait_until("the log says why", || {
+        let log = governed.agent.log();
+        log.contains("does not end, long after its deadline")
+    });
     governed.agent.stop();
 }
 

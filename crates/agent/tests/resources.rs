@@ -16,6 +16,14 @@ fn op(code: u32) -> u16 {
     u16::try_from(code).unwrap()
 }
 
+/// What a call was refused with.
+fn status(result: Result<i64, CallError>) -> i32 {
+    match result {
+        Err(CallError::Remote { status, .. }) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn numbers_of_another_connection_mean_nothing() {
     let agent = Agent::start(&["--isolation", "shared"]);
@@ -179,10 +187,6 @@ fn names_that_leave_the_folder_and_pieces_that_do_not_fit_are_refused() {
     let agent = Agent::start(&["--max-resources", "8K"]);
     let client = agent.connect();
     let session = client.open_session(0);
-    let status = |result: Result<i64, CallError>| match result {
-        Err(CallError::Remote { status, .. }) => status,
-        other => panic!("{other:?}"),
-    };
     for name in ["../escape", "/tmp/escape", "a/../../b", "", ".", "a//b"] {
         let result = client.resource(session, PATH_LOCAL_FILE, &[(BLOB_FILE, name, b"x")]);
         assert_eq!(status(result), EINVAL, "{name}");
@@ -292,4 +296,43 @@ fn only_the_parts_of_a_buffer_that_differ_are_sent() {
         }
     }
     agent.stop();
+}
+
+#[test]
+fn an_agent_fetches_nothing_and_opens_no_file_that_a_client_names() {
+    let agent = Agent::start(&[]);
+    let client = agent.connect();
+    let session = client.open_session(0);
+    let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/model.onnx", inside.local_addr().unwrap());
+    let secret = agent.dir().join("secret");
+    std::fs::write(&secret, "of the host").unwrap();
+    let secret = secret.to_str().unwrap();
+    let file = format!("file://{secret}");
+    for name in [
+        &url[..],
+        "https://localhost/x",
+        "ftp://localhost/x",
+        &file,
+        secret,
+        "x",
+    ] {
+        for bytes in [&b""[..], b"x"] {
+            let named = [(BLOB_FILE, name, bytes)];
+            let refused = status(client.resource(session, PATH_REMOTE_FILE, &named));
+            // Some are no names of files, besides.
+            assert!([ENOTSUP, EINVAL].contains(&refused), "{name}: {refused}");
+        }
+    }
+    // Nor is what a client sends mistaken for a name of something here.
+    for name in [&url[..], &file, secret, "../agent.sock"] {
+        let named = [(BLOB_FILE, name, &b"x"[..])];
+        let refused = status(client.resource(session, PATH_LOCAL_FILE, &named));
+        assert_eq!(refused, EINVAL, "{name}");
+    }
+    drop(client);
+    agent.stop();
+    inside.set_nonblocking(true).unwrap();
+    let nobody = inside.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }

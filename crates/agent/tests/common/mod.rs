@@ -312,6 +312,20 @@ pub fn kill(process: u32, signal: i32) {
     assert_eq!(code, 0);
 }
 
+/// Ends a worker while all of its threads wait: one that is ended between sending a reply and noting
+/// that all of it is sent has its client hung up on without a word, lest words come into a frame.
+pub fn kill_at_rest(worker: u32) {
+    wait_until("the threads of the worker wait", || {
+        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state comes after the name, which is in brackets.
+            stat.rsplit(") ").next().is_some_and(|s| s.starts_with('S'))
+        })
+    });
+    kill(worker, libc::SIGKILL);
+}
+
 /// True while a process is there and has not ended.
 pub fn is_alive(process: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/stat"))
