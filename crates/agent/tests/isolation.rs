@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{Agent, Client, EXEC, Hold, PATIENCE, helper, is_alive, kill, wait_until};
+use common::{
+    Agent, Client, EXEC, Hold, PATIENCE, helper, is_alive, kill, kill_at_rest, wait_until,
+};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -30,20 +32,6 @@ fn plain(address: &Address) -> Client {
     };
     let connection = Connection::connect(address, &options).unwrap();
     Client { connection }
-}
-
-/// Ends a worker while it waits: one that is ended between sending a reply and noting that all
-/// of it is sent has its client hung up on without a word, lest words come into a frame.
-fn kill_at_rest(worker: u32) {
-    wait_until("the threads of the worker wait", || {
-        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
-        threads.flatten().all(|thread| {
-            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            // The state comes after the name, which is in brackets.
-            stat.rsplit(") ").next().is_some_and(|s| s.starts_with('S'))
-        })
-    });
-    kill(worker, libc::SIGKILL);
 }
 
 #[test]
