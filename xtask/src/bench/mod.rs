@@ -41,7 +41,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
     /// Only these of the backends suite: `onnxruntime`, `openvino`, `onnx`, `tflite`, `tf`, `torch`,
-    /// `blas`, `vision`.
+    /// `blas`, `vision`, `batching` (clients of an agent).
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     backend: Vec<String>,
     /// Iterations of each way in the overhead suite.

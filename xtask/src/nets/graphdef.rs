@@ -95,6 +95,13 @@ impl Writer {
         self.node("Const", &[], &with)
     }
 
+    /// Puts zeros around each picture.
+    fn padded(&mut self, x: &str, by: i32) -> String {
+        let pads = self.integers(&[4, 2], &[0, 0, by, by, by, by, 0, 0]);
+        let with = [("T", Type(F32)), ("Tpaddings", Type(I32))];
+        self.node("Pad", &[x, &pads], &with)
+    }
+
     /// Adds a bias to each channel.
     fn biased(&mut self, x: &str, bias: &[f32]) -> String {
         let bias = self.floats(&[bias.len() as i64], bias);
@@ -132,19 +139,21 @@ impl Layers for Writer {
             ("DepthwiseConv2dNative", [height, height, conv.from, 1])
         };
         let kernel = self.floats(&dims, &turned);
-        let padding = if pad == 0 { "VALID" } else { "EXPLICIT" };
-        let mut with = vec![
-            ("T", Type(F32)),
-            ("strides", Numbers(&[])),
-            ("padding", Text(padding)),
-        ];
         let strides = [1, stride, stride, 1];
-        with[1].1 = Numbers(&strides);
         let pads = [0, 0, pad, pad, pad, pad, 0, 0];
-        if pad > 0 {
+        let mut with = vec![("T", Type(F32)), ("strides", Numbers(&strides))];
+        let mut x = x.to_owned();
+        if pad == 0 {
+            with.push(("padding", Text("VALID")));
+        } else if conv.groups == 1 {
+            with.push(("padding", Text("EXPLICIT")));
             with.push(("explicit_paddings", Numbers(&pads)));
+        } else {
+            // TensorFlow 2.21 ends the process at depthwise ones with padding of their own.
+            x = self.padded(&x, pad as i32);
+            with.push(("padding", Text("VALID")));
         }
-        let y = self.node(op, &[x, &kernel], &with);
+        let y = self.node(op, &[&x, &kernel], &with);
         self.biased(&y, &bias)
     }
 
@@ -158,9 +167,7 @@ impl Layers for Writer {
 
     fn max_pool(&mut self, x: &str) -> String {
         // Zeros around change nothing where nothing is below 0.
-        let pads = self.integers(&[4, 2], &[0, 0, 1, 1, 1, 1, 0, 0]);
-        let with = [("T", Type(F32)), ("Tpaddings", Type(I32))];
-        let wide = self.node("Pad", &[x, &pads], &with);
+        let wide = self.padded(x, 1);
         self.node(
             "MaxPool",
             &[&wide],

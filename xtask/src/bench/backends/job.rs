@@ -1,8 +1,8 @@
 //! A process that measures one backend: it has no other runtime in it, and when it dies the others
 //! are measured all the same.
 
-use super::pair::{self, Pair};
-use super::{pair::Times, products};
+use super::pair::{self, Pair, Times};
+use super::{clients, products};
 use crate::bench::sample::open_library;
 use crate::process::{OWN, command, target_dir};
 use anyhow::{Context, Result, bail};
@@ -36,6 +36,12 @@ pub(crate) struct Job {
     /// Load the model directly first, and through vaccel then.
     #[arg(long)]
     pub(super) direct_first: bool,
+    /// So many clients of an agent, none to measure without one.
+    #[arg(long, default_value_t = 0)]
+    pub(super) clients: usize,
+    /// Options of the model for these.
+    #[arg(long, default_value = "")]
+    pub(super) options: String,
     /// The installation.
     #[arg(long)]
     pub(super) prefix: PathBuf,
@@ -48,6 +54,7 @@ pub(super) enum Outcome {
     Skipped(String),
     Pair(Times),
     Products(products::Rates),
+    Load(clients::Load),
 }
 
 impl Job {
@@ -61,6 +68,8 @@ impl Job {
             beside_model: None,
             seconds: 1.0,
             direct_first: false,
+            clients: 0,
+            options: String::new(),
             prefix: prefix.into(),
         }
     }
@@ -83,6 +92,10 @@ impl Job {
         if !self.shape.is_empty() {
             let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();
             command.args(["--shape", &shape.join(",")]);
+        }
+        if self.clients > 0 {
+            command.args(["--clients", &self.clients.to_string()]);
+            command.args(["--options", &self.options]);
         }
         if self.direct_first {
             command.arg("--direct-first");
@@ -115,6 +128,12 @@ pub(crate) fn child(job: &Job) -> Result<()> {
         plugins,
         ..Config::default()
     })?;
+    if job.clients > 0 {
+        let model = job.model.as_deref().context("no model for the clients")?;
+        let load = Outcome::Load(clients::load(job, model)?);
+        println!("{}", serde_json::to_string(&load)?);
+        return Ok(());
+    }
     let outcome = match (runtime(&job.backend)?, &job.beside) {
         (Err(why), _) => Outcome::Skipped(why),
         (Ok(name), None) => measure(job, &name, &name)?,

@@ -4,6 +4,7 @@
 //! Each backend is measured in processes of its own, several for each model: where a model comes to
 //! lie in memory changes its speed by a percent or two, and neither side may have all the luck.
 
+mod clients;
 mod direct;
 mod job;
 mod page;
@@ -74,6 +75,17 @@ pub(super) fn run(prefix: &Path, only: &[String]) -> Result<Vec<Figure>> {
     if wanted("onnx") {
         eprintln!("onnx beside onnxruntime");
         figures.push(beside(prefix)?);
+    }
+    if wanted("batching") {
+        for (net, folder) in [("digits", "digits-8x8"), ("classify", "classify")] {
+            eprintln!("batching, {net}");
+            let shape: &[usize] = match net {
+                "digits" => &[1, 1, 8, 8],
+                _ => &[1, 3, 224, 224],
+            };
+            let model = root().join("models").join(folder).join("model.onnx");
+            figures.extend(clients::run(prefix, net, &model, shape)?);
+        }
     }
     if wanted("blas") {
         for engine in ["gemm", "openblas"] {
@@ -175,7 +187,7 @@ fn pooled(name: &str, job: &Job, limit: Option<f64>) -> Figure {
                 }
             },
             Ok(Outcome::Skipped(why)) => return Figure::skipped(name, "ms", why),
-            Ok(Outcome::Products(_)) => return Figure::missing(name, "ms", "no model was run"),
+            Ok(_) => return Figure::missing(name, "ms", "no model was run"),
             Err(error) => return Figure::missing(name, "ms", format!("{error:#}")),
         }
     }
@@ -186,16 +198,20 @@ fn pooled(name: &str, job: &Job, limit: Option<f64>) -> Figure {
 }
 
 fn figure(name: &str, mut times: Times, limit: Option<f64>) -> Figure {
+    // What slows the machine down for a while slows two turns in a row: their ratio is steadier than
+    // that of the medians.
+    let pairs = times.through.iter().zip(&times.direct);
+    let factor = median(&mut pairs.map(|(a, b)| a / b).collect::<Vec<_>>());
     let (through, direct) = (median(&mut times.through), median(&mut times.direct));
-    let figure = match limit {
-        Some(limit) => Figure::ratio(name, through, "ms", direct, limit),
-        None => Figure::plain(name, through, "ms").with_floor(direct),
-    };
+    let mut figure = Figure::plain(name, through, "ms").with_floor(direct);
+    if let Some(limit) = limit {
+        figure = figure.wanted(format!("<= {limit} x floor, pairs"), factor <= limit);
+    }
     // Sorted by the median above.
     figure
         .with_p99(quantile(&times.through, 0.99))
         .with_note(format!(
-            "{}, {} threads, {} turns",
+            "{}, {} threads; median of {} pairs of turns {factor:.3}",
             times.runtime,
             times.threads,
             times.through.len()
@@ -240,7 +256,7 @@ fn rates(engine: &str, prefix: &Path) -> Vec<Figure> {
         Ok(Outcome::Skipped(why)) => {
             vec![Figure::skipped(&format!("sgemm, {engine}"), "GF/s", why)]
         }
-        Ok(Outcome::Pair(_)) => failed(&|name| Figure::missing(name, "GF/s", "no product")),
+        Ok(_) => failed(&|name| Figure::missing(name, "GF/s", "no product")),
         Err(error) => failed(&|name| Figure::missing(name, "GF/s", format!("{error:#}"))),
     }
 }
@@ -288,7 +304,13 @@ mod tests {
     fn a_run_may_take_a_percent_more_than_one_without_vaccel() {
         assert!(figure("a", times(10.0, 10.0), Some(LIMIT)).ok);
         let slow = figure("a", times(10.2, 10.0), Some(LIMIT));
-        assert!(!slow.ok && slow.note.unwrap().contains("R 1, 2 threads"));
+        assert!(
+            !slow.ok
+                && slow
+                    .note
+                    .unwrap()
+                    .contains("R 1, 2 threads; median of 5 pairs of turns 1.020")
+        );
         // Where a percent is a few instructions it is a figure to know.
         assert!(figure("a", times(10.2, 10.0), None).ok);
     }

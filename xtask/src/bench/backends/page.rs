@@ -73,7 +73,7 @@ fn row(figure: &Figure) -> String {
     };
     // A path of this machine tells nobody anything.
     let note = figure.note.as_deref().unwrap_or_default();
-    let note = match (note.find(" (/"), note.find("),")) {
+    let note = match (note.find(" (/"), note.find("), ")) {
         (Some(from), Some(to)) if from < to => format!("{}{}", &note[..from], &note[to + 1..]),
         _ => note.to_owned(),
     };
