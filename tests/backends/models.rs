@@ -40,6 +40,12 @@ const FORMS: &[Form] = &[
         tolerance: 2e-4,
     },
     Form {
+        format: "tvm",
+        shown: "TVM",
+        place: "tvm/model.so",
+        tolerance: 2e-4,
+    },
+    Form {
         format: "tflite",
         shown: "TFLite",
         place: "tflite/model.tflite",
@@ -73,9 +79,18 @@ pub(super) fn forms(model: &str) -> Vec<(&'static Form, PathBuf)> {
     FORMS
         .iter()
         .filter(|form| reads(form.format))
-        .map(|form| (form, trained(model).join(form.place)))
+        .map(|form| (form, place(model, form)))
         .filter(|(_, path)| path.exists())
         .collect()
+}
+
+/// Where a model is in a format: what is compiled for a processor is made by the tests.
+fn place(model: &str, form: &Form) -> PathBuf {
+    if form.format != "tvm" {
+        return trained(model).join(form.place);
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    target.join("tvm-models").join(model).join("model.so")
 }
 
 pub(super) fn open(path: &Path) -> Session {
@@ -140,9 +155,10 @@ impl Port {
     }
 }
 
-/// True where models say what their inputs look like; TorchScript files do not.
+/// True where models say what their inputs look like; TorchScript files and compiled models
+/// do not.
 pub(super) fn says_shapes() -> bool {
-    PLUGIN.name() != "torch"
+    !["torch", "tvm"].contains(&PLUGIN.name())
 }
 
 /// The first input and the first output of the model.

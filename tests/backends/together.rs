@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The digits in a format whose first dimension is open; `None`, with a line that says so, without.
 fn batchable() -> Option<PathBuf> {
     if PLUGIN.describe()["ready"] != true {
-        println!("{}: skipped, its runtime is missing", PLUGIN.name());
+        vaccel_plugin::testing::skipped(PLUGIN.name(), "its runtime is missing");
         return None;
     }
     let open_first = |path: &PathBuf| {

@@ -2,6 +2,8 @@
 //! be missed here, and by nobody who runs them in process.
 #![allow(clippy::unwrap_used)]
 
+// A part of what it gives is used here.
+#[allow(dead_code, unreachable_pub)]
 #[path = "../../plugins/onnx/tests/support/npz.rs"]
 mod npz;
 
@@ -24,6 +26,7 @@ const DIGITS: &[(&str, &[&str])] = &[
     ("tflite", &["tflite", "tflite-int8"]),
     ("tf", &["savedmodel", "graphdef"]),
     ("torch", &["torchscript"]),
+    ("tvm", &["model.so"]),
 ];
 /// Pictures that are asked about: a process each, so not all of them.
 const ASKED: usize = 2;
@@ -134,8 +137,13 @@ fn runs_in_a_jailed_worker(plugin: &str) {
     let pictures = pictures(folder.path());
     let agent = Agent::start(&prefix, plugin, &[], &["--jail", jail]).unwrap();
     let (_, files) = DIGITS.iter().find(|(name, _)| *name == plugin).unwrap();
+    let models = match plugin {
+        // Compiled for this processor.
+        "tvm" => prefix.join("../../tvm-models/digits-8x8"),
+        _ => repository().join("models/digits-8x8"),
+    };
     for file in *files {
-        let model = repository().join("models/digits-8x8").join(file);
+        let model = models.join(file);
         for (picture, label) in &pictures {
             let here = numbers(&["--plugins", plugin], &model, picture, folder.path());
             let address = agent.address();
@@ -179,6 +187,11 @@ fn tflite_runs_in_a_jailed_worker() {
 #[test]
 fn tf_runs_in_a_jailed_worker() {
     runs_in_a_jailed_worker("tf");
+}
+
+#[test]
+fn tvm_runs_in_a_jailed_worker() {
+    runs_in_a_jailed_worker("tvm");
 }
 
 #[test]

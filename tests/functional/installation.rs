@@ -67,11 +67,13 @@ fn plugins_export_their_entry_and_nothing_else() {
         "openvino",
         "tf",
         "torch",
+        "tvm",
         "blas",
         "opencl",
         "opencv",
         "cuda",
         "xrt",
+        "jetson",
         "rpc",
     ] {
         let file = lib.join(format!("libvaccel-{plugin}.so"));

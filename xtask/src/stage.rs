@@ -25,12 +25,14 @@ const PLUGINS: &[&str] = &[
     "opencv",
     "cuda",
     "xrt",
+    "jetson",
     "rpc",
     "onnxruntime",
     "tflite",
     "openvino",
     "tf",
     "torch",
+    "tvm",
 ];
 const PROGRAMS: &[&str] = &["vaccel", "vaccel-agent", "vaccel-worker"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");

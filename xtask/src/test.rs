@@ -1,12 +1,12 @@
 //! `cargo xtask test`: every test there is, in the order of what they cost.
 
-use crate::process::{self, cargo, command, exists, target_dir};
+use crate::process::{self, cargo, command, exists, root, target_dir};
 use crate::stage;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -45,6 +45,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     eprintln!("runtimes that are here: {}", installed.join(", "));
     for (name, remedy) in crate::runtimes::missing() {
         eprintln!("{name}: unless the system has it, its tests are skipped; {remedy}");
+    }
+    if !options.no_install && installed.contains(&"tvm") {
+        step("models compiled by TVM", compile_with_tvm)?;
     }
     let result = all(options, &report, &installed.join(","));
     // Also after a failure: what was not tried may be the reason.
@@ -194,6 +197,39 @@ fn install_libraries() {
     if !able || install(&missing).is_err() {
         eprintln!("not installed, so not tested: {}", missing.join(", "));
     }
+}
+
+/// What TVM's compiler is installed as; only the tests' models are made with it.
+const TVM: [&str; 3] = [
+    "apache-tvm==0.27.0",
+    "apache-tvm-ffi==0.1.15.post2",
+    "onnx==1.23.2",
+];
+
+/// Compiles the models of the TVM backend for this processor, where they are not newer than
+/// what they are made of, with a Python of their own.
+fn compile_with_tvm() -> Result<()> {
+    let script = root().join("models/train/compile_tvm.py");
+    let source = root().join("models/digits-8x8/model.onnx");
+    let folder = std::path::absolute(target_dir().join("tvm-models/digits-8x8"))?;
+    let model = folder.join("model.so");
+    let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified());
+    if let Ok(made) = changed(&model)
+        && made > changed(&source)?
+        && made > changed(&script)?
+    {
+        return Ok(());
+    }
+    let python = target_dir().join("tvm-python");
+    process::run(command("python3").args(["-m", "venv"]).arg(&python))?;
+    let python = python.join("bin/python");
+    process::run(
+        command(&python)
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(TVM),
+    )?;
+    fs::create_dir_all(&folder)?;
+    process::run(command(&python).arg(script).arg(source).arg(model))
 }
 
 /// Makes a Python with cffi in the target folder; where that fails, the test that

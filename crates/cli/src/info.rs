@@ -14,6 +14,7 @@ const KNOWN: &[&str] = &[
     "opencv",
     "cuda",
     "xrt",
+    "jetson",
     "exec",
     "noop",
     "mbench",
@@ -23,6 +24,7 @@ const KNOWN: &[&str] = &[
     "openvino",
     "tf",
     "torch",
+    "tvm",
 ];
 
 pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {

@@ -89,9 +89,8 @@ impl Profile {
                 ],
             ),
             "opencl" => (COMPILER, GPU, DRIVERS),
-            "cuda" | "torch" | "tf" | "tflite" | "onnxruntime" | "openvino" | "opencv" => {
-                (JIT, GPU, DRIVERS)
-            }
+            "cuda" | "jetson" | "torch" | "tvm" | "tf" | "tflite" | "onnxruntime" | "openvino"
+            | "opencv" => (JIT, GPU, DRIVERS),
             "xrt" => (HELPER, FPGA, DRIVERS),
             _ => (JIT, &[], &[]),
         };

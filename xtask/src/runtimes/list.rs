@@ -154,6 +154,30 @@ pub(super) const RUNTIMES: &[Runtime] = &[
         room: 2600,
     },
     Runtime {
+        name: "tvm",
+        about: "TVM 0.27, the runtime of models that it has compiled",
+        packages: &[
+            Package {
+                client: Client::Pip,
+                what: "apache-tvm==0.27.0",
+                sha256: "c119f33459a098e87022b10b90e0bf83dadaf240c03091dbc84c211e96d38f7b",
+                keep: &[
+                    ("tvm/lib/", "libtvm_runtime.so"),
+                    ("tvm/lib/", "libtvm_runtime_extra.so"),
+                ],
+            },
+            Package {
+                client: Client::Pip,
+                what: "apache-tvm-ffi==0.1.15.post2",
+                sha256: "8ecebe749834f6ac0f2693d5964acf9ac75d0bc26e6ba64c46eb7ab00ea50fac",
+                keep: &[("tvm_ffi/lib/", "libtvm_ffi.so")],
+            },
+        ],
+        shim: None,
+        system: &[],
+        room: 150,
+    },
+    Runtime {
         name: "xrt",
         about: "XRT 2.13, Xilinx' runtime, with the device that does nothing",
         packages: &[
