@@ -52,6 +52,14 @@ pub(crate) fn run(options: &Options, info: &Info) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&about)?)?;
     } else {
         show(&mut out, &about)?;
+        let all = options.plugins.is_empty() && options.remote.is_none();
+        if all || has_auto(&about) {
+            show_choice(&mut out, "auto", list(&about["choice"]))?;
+        }
+        let agent = agent_of(&about);
+        if has_auto(agent) {
+            show_choice(&mut out, "auto, on the agent,", list(&agent["choice"]))?;
+        }
     }
     Ok(())
 }
@@ -84,6 +92,8 @@ fn show(out: &mut impl Write, about: &Value) -> Result<()> {
                 match key.as_str() {
                     // Said above, from the library's own knowledge.
                     "name" | "version" | "operations" => {}
+                    // What it chooses is a table, below.
+                    "agent" => line(out, key, &without_choice(value))?,
                     "environment" => {
                         for variable in list(value) {
                             let meaning = text(&variable["meaning"]);
@@ -103,15 +113,37 @@ fn show(out: &mut impl Write, about: &Value) -> Result<()> {
             text(&plugin["message"])
         )?;
     }
-    show_choice(out, list(&about["choice"]))
+    Ok(())
+}
+
+/// What the agent behind the transport says of itself.
+fn agent_of(about: &Value) -> &Value {
+    let plugins = list(&about["plugins"]).iter();
+    let mut agents = plugins.map(|plugin| &plugin["ext"]["agent"]);
+    agents
+        .find(|agent| !agent.is_null())
+        .unwrap_or(&Value::Null)
+}
+
+fn without_choice(agent: &Value) -> Value {
+    let mut agent = agent.clone();
+    if let Some(fields) = agent.as_object_mut() {
+        fields.remove("choice");
+    }
+    agent
+}
+
+fn has_auto(about: &Value) -> bool {
+    let mut plugins = list(&about["plugins"]).iter();
+    plugins.any(|plugin| plugin["name"] == "auto")
 }
 
 /// What VACCEL_PLUGINS=auto chooses; what the missing ones lack is said above.
-fn show_choice(out: &mut impl Write, rows: &[Value]) -> Result<()> {
+fn show_choice(out: &mut impl Write, who: &str, rows: &[Value]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nVACCEL_PLUGINS=auto chooses")?;
+    writeln!(out, "\nVACCEL_PLUGINS={who} chooses")?;
     for kind in ["format", "operation"] {
         writeln!(out, "  {kind:<18} {:<14} why", "backend")?;
         for row in rows.iter().filter(|row| row["kind"] == kind) {

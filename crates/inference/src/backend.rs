@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use vaccel_plugin::abi::plugin::{PLUGIN_CPU, PLUGIN_GPU, PluginType};
+use vaccel_plugin::abi::plugin::PluginType;
 use vaccel_plugin::{
     Classified, Description, Error, Model, ModelSource, Options, Picture, ResourceType, Result,
     Session, bail, err, log,
@@ -101,14 +101,7 @@ impl<E: Engine> Backend<E> {
     ) -> Result<Loaded<E::Graph>> {
         let description = source.description.as_ref().ok().and_then(Option::as_ref);
         let mut settings = Settings::read(E::NAME, E::OPTIONS, options, description)?;
-        if settings.device.is_empty()
-            && (settings.prefers_gpu || hint & (PLUGIN_GPU | PLUGIN_CPU) == PLUGIN_GPU)
-            && let Some(gpu) = self.engine.gpu()
-        {
-            settings.device = gpu;
-        }
-        // It has had its say, and makes no other model of the same one.
-        settings.prefers_gpu = false;
+        settings.take_gpu(hint, || self.engine.gpu());
         let graph = self.engine.load(source, &settings)?;
         let batching = self.batching(&graph, &settings, &source.model.name)?;
         Ok(Loaded::new(graph, source, settings, batching))

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use vaccel_plugin::abi::plugin::{PLUGIN_CPU, PLUGIN_GPU, PluginType};
 use vaccel_plugin::{Options, Result, bail};
 use vaccel_vision::Description;
 
@@ -159,6 +160,20 @@ impl Settings {
         })
     }
 
+    /// Where nobody names a device: the GPU, if it is preferred or the flags of the session
+    /// mean it, and if `find` finds one.
+    pub(crate) fn take_gpu(&mut self, hint: PluginType, find: impl FnOnce() -> Option<String>) {
+        let meant = hint & (PLUGIN_GPU | PLUGIN_CPU) == PLUGIN_GPU;
+        // It has had its say, and makes no other model of the same one.
+        let preferred = std::mem::take(&mut self.prefers_gpu);
+        if self.device.is_empty()
+            && (preferred || meant)
+            && let Some(gpu) = find()
+        {
+            self.device = gpu;
+        }
+    }
+
     /// An option of this backend alone.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -243,6 +258,29 @@ mod tests {
         assert!(both.switch("fast").unwrap());
         let none = read("", "").unwrap();
         assert_eq!(none, Settings::default());
+    }
+
+    #[test]
+    fn flags_of_a_session_mean_the_gpu_where_nobody_names_a_device() {
+        let device = |call: &str, described: &str, hint, gpu: Option<&str>| {
+            let mut settings = read(call, described).unwrap();
+            settings.take_gpu(hint, || gpu.map(str::to_owned));
+            assert!(!settings.prefers_gpu);
+            settings.device
+        };
+        let cuda = Some("cuda");
+        assert_eq!(device("", "", PLUGIN_GPU, cuda), "cuda");
+        assert_eq!(device("", "", PLUGIN_GPU, None), "");
+        assert_eq!(device("", "", 0, cuda), "");
+        assert_eq!(device("", "", PLUGIN_GPU | PLUGIN_CPU, cuda), "");
+        assert_eq!(device("prefer=gpu", "", 0, cuda), "cuda");
+        assert_eq!(device("prefer=gpu", "", 0, None), "");
+        assert_eq!(device("device=cpu,prefer=gpu", "", PLUGIN_GPU, cuda), "cpu");
+        assert_eq!(device("", "device = \"npu\"", PLUGIN_GPU, cuda), "npu");
+        assert!(read("prefer=moon", "").is_err());
+        assert!(read("backend=none", "").is_ok());
+        let other = read("backend=other", "").unwrap_err();
+        assert!(other.message().contains("VACCEL_PLUGINS=auto"), "{other}");
     }
 
     #[test]
