@@ -1,9 +1,9 @@
 //! `VACCEL_PLUGINS=auto`: which backend serves what, where the program leaves it open.
 //!
 //! * [`plugin`]: the plugin `auto`, whose sessions have backends instead of one plugin.
-//! * [`table`]: what is preferred for what. [`probe`]: who is ready. [`order`]: both together.
-//! * [`model`]: a model's backend, from its content and description.
-//! * [`explain`]: all of it as a table for people.
+//! * `table`: what is preferred for what. `probe`: who is ready. `order`: both together.
+//! * `model`: a model's backend, from its content and description.
+//! * `explain`: all of it as a table for people.
 //!
 //! A session that has a plugin of its own for an operation never comes here: the way to it
 //! looks at the session's own table first. What was chosen is kept with the session, an
