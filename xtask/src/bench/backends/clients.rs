@@ -78,7 +78,7 @@ pub(super) fn run(prefix: &Path, net: &str, model: &Path, shape: &[usize]) -> Re
 
 /// Clients with a session each, who ask as soon as they are answered.
 pub(super) fn load(job: &Job, model: &Path) -> Result<Load> {
-    let values = vec![0.5; job.shape.iter().product()];
+    let values = vec![0.5_f32; job.shape.iter().product()];
     let input = Tensor::new(&job.shape, values)?;
     let ready = Barrier::new(job.clients);
     let time = Duration::from_secs_f64(job.seconds);
