@@ -163,7 +163,12 @@ impl<'a> Output<'a> {
     }
 }
 
-fn raw(buf: *mut c_void, size: usize, type_: ArgType, custom_type_id: u32) -> vaccel_arg {
+pub(crate) fn raw(
+    buf: *mut c_void,
+    size: usize,
+    type_: ArgType,
+    custom_type_id: u32,
+) -> vaccel_arg {
     vaccel_arg {
         buf,
         size,

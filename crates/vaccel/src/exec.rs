@@ -4,9 +4,12 @@ use std::ffi::CString;
 use std::path::Path;
 
 use crate::arg::{self, Input, Output};
+use crate::argument::Argument;
 use crate::error::{Error, Result};
+use crate::pending::{self, Pending};
 use crate::resource::Resource;
 use crate::session::{Session, pointer};
+use vaccel_abi::arg::vaccel_arg;
 
 impl Session {
     /// Calls `symbol` of a shared library that is named by its path where the plugin runs.
@@ -28,8 +31,7 @@ impl Session {
         read: &[Input<'_>],
         write: &mut [Output<'_>],
     ) -> Result<()> {
-        let library = CString::new(library.as_ref().as_os_str().as_encoded_bytes())
-            .map_err(|_| Error::invalid("the path of the library contains a zero byte"))?;
+        let library = c_library(library.as_ref())?;
         let symbol = c_symbol(symbol)?;
         let (mut reads, mut writes) = (arg::inputs(read), arg::outputs(write));
         // SAFETY: the session is open, strings and arguments outlive the call; the
@@ -83,6 +85,138 @@ impl Session {
         arg::take_sizes(write, &writes);
         Ok(())
     }
+}
+
+/// What a call under way owns.
+struct Owned {
+    library: Option<CString>,
+    resource: Option<Resource>,
+    symbol: CString,
+    read: Vec<Argument>,
+    write: Vec<Argument>,
+    reads: Vec<vaccel_arg>,
+    writes: Vec<vaccel_arg>,
+}
+
+// SAFETY: the pointers of the C structures are to the arguments beside them.
+unsafe impl Send for Owned {}
+
+impl Owned {
+    fn new(symbol: &str, mut read: Vec<Argument>, mut write: Vec<Argument>) -> Result<Self> {
+        Ok(Self {
+            library: None,
+            resource: None,
+            symbol: c_symbol(symbol)?,
+            reads: read.iter_mut().map(Argument::as_c).collect(),
+            writes: write.iter_mut().map(Argument::as_c).collect(),
+            read,
+            write,
+        })
+    }
+
+    /// The outputs as they were written.
+    fn finish(mut self) -> Vec<Argument> {
+        for (argument, written) in self.write.iter_mut().zip(&self.writes) {
+            argument.take_size(written);
+        }
+        drop((self.library, self.resource, self.symbol, self.read));
+        self.write
+    }
+}
+
+impl Session {
+    /// Submits [`exec`](Self::exec); the result is `write` as the function has written it.
+    ///
+    /// # Errors
+    /// `ENOTSUP` when the library is too old; what is wrong with the call is its result.
+    ///
+    /// # Safety
+    /// As for [`exec`](Self::exec).
+    pub unsafe fn exec_async(
+        &self,
+        library: impl AsRef<Path>,
+        symbol: &str,
+        read: Vec<Argument>,
+        write: Vec<Argument>,
+    ) -> Result<Pending<Vec<Argument>>> {
+        let functions = self.library().functions();
+        let exec = self
+            .library()
+            .extension(functions.exec_async, "vaccel_exec_async")?;
+        let library = c_library(library.as_ref())?;
+        let mut call = Owned::new(symbol, read, write)?;
+        let (path, symbol) = (library.as_ptr(), call.symbol.as_ptr());
+        call.library = Some(library);
+        let (reads, nr_read) = (pointer(&mut call.reads), call.reads.len());
+        let (writes, nr_write) = (pointer(&mut call.writes), call.writes.len());
+        let finish = move || Ok(call.finish());
+        // SAFETY: strings, structures and arguments stay where they are when `call` moves; the
+        // caller vouches for the function.
+        unsafe {
+            pending::start(self, "exec", finish, |options, out| {
+                exec(
+                    self.as_ptr(),
+                    path,
+                    symbol,
+                    reads,
+                    nr_read,
+                    writes,
+                    nr_write,
+                    options,
+                    out,
+                )
+            })
+        }
+    }
+
+    /// Submits [`exec_with_resource`](Self::exec_with_resource); the result is as that of
+    /// [`exec_async`](Self::exec_async).
+    ///
+    /// # Errors
+    /// As [`exec_async`](Self::exec_async).
+    ///
+    /// # Safety
+    /// As for [`exec`](Self::exec).
+    pub unsafe fn exec_with_resource_async(
+        &self,
+        library: &Resource,
+        symbol: &str,
+        read: Vec<Argument>,
+        write: Vec<Argument>,
+    ) -> Result<Pending<Vec<Argument>>> {
+        let functions = self.library().functions();
+        let exec = self.library().extension(
+            functions.exec_with_resource_async,
+            "vaccel_exec_with_resource_async",
+        )?;
+        let mut call = Owned::new(symbol, read, write)?;
+        let (resource, symbol) = (library.as_ptr(), call.symbol.as_ptr());
+        call.resource = Some(library.clone());
+        let (reads, nr_read) = (pointer(&mut call.reads), call.reads.len());
+        let (writes, nr_write) = (pointer(&mut call.writes), call.writes.len());
+        let finish = move || Ok(call.finish());
+        // SAFETY: as in `exec_async`; the resource lives with the call.
+        unsafe {
+            pending::start(self, "exec_with_resource", finish, |options, out| {
+                exec(
+                    self.as_ptr(),
+                    resource,
+                    symbol,
+                    reads,
+                    nr_read,
+                    writes,
+                    nr_write,
+                    options,
+                    out,
+                )
+            })
+        }
+    }
+}
+
+fn c_library(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_encoded_bytes())
+        .map_err(|_| Error::invalid("the path of the library contains a zero byte"))
 }
 
 fn c_symbol(symbol: &str) -> Result<CString> {

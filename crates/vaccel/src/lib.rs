@@ -39,6 +39,7 @@
 //! failed: the library, a plugin, or the agent at the other end.
 
 mod arg;
+mod argument;
 mod buffer;
 mod compute;
 mod config;
@@ -60,6 +61,7 @@ mod storage;
 mod tensor;
 
 pub use arg::{Element, Input, Output};
+pub use argument::Argument;
 pub use buffer::Buffer;
 pub use compute::{Minmax, Sgemm};
 pub use config::{Config, LogLevel, bootstrap_with, load_plugin};

@@ -178,6 +178,8 @@ functions! {
         image_segmentation_async: ImageAsyncFn = "vaccel_image_segmentation_async";
         image_pose_async: ImageAsyncFn = "vaccel_image_pose_async";
         image_depth_async: ImageAsyncFn = "vaccel_image_depth_async";
+        exec_async: unsafe extern "C" fn(*mut vaccel_session, *const c_char, *const c_char, *mut vaccel_arg, size_t, *mut vaccel_arg, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_exec_async";
+        exec_with_resource_async: unsafe extern "C" fn(*mut vaccel_session, *mut vaccel_resource, *const c_char, *mut vaccel_arg, size_t, *mut vaccel_arg, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_exec_with_resource_async";
         model_run_async: unsafe extern "C" fn(*mut vaccel_session, *mut vaccel_resource, *const vaccel_tensor, size_t, *mut vaccel_tensor, size_t, *const vaccel_async_options, *mut *mut vaccel_completion) -> CResult = "vaccel_model_run_async";
         buffer_alloc: BufferAllocFn = "vaccel_buffer_alloc";
         buffer_free: BufferFreeFn = "vaccel_buffer_free";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
-use vaccel::{Pending, Result, Session, Sgemm, Tensor};
+use vaccel::{Argument, Pending, Result, Session, Sgemm, Tensor};
 
 const MANY: usize = 1000;
 
@@ -103,6 +103,30 @@ pub(crate) fn cases() -> Vec<Case> {
             }
             s.noop()?;
             Ok(json!(null))
+        }),
+        Case::new("async/functions with arguments of their own", |s| {
+            let calls = [0, 1, 64, 100_000].map(|size| {
+                let (read, write) = (noise(size, 7), Argument::room_for_bytes(size + 3));
+                // SAFETY: the functions of the reference plugin keep to the sizes of arguments.
+                let call = unsafe {
+                    s.exec_async(
+                        "/reference/library",
+                        "echo",
+                        vec![Argument::buffer(&read)],
+                        vec![write],
+                    )
+                };
+                (read, call)
+            });
+            for (read, call) in calls {
+                let written = call?.wait()?;
+                expect(&written[0].bytes(), &&read[..])?;
+            }
+            let read = vec![Argument::scalar(34), Argument::string(c"so it is")];
+            // SAFETY: as above.
+            let call = unsafe { s.exec_async("/reference/library", "fail", read, vec![])? };
+            let failed = call.wait().err();
+            Ok(json!(failed.map(|e| e.code)))
         }),
         Case::new("async/what is over is not cancelled", |s| {
             let call = product(s, 7)?;
