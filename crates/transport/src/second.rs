@@ -8,7 +8,7 @@
 //! socket that it has accepted.
 //!
 //! The agent that handed the connection to a worker still has the first socket. What it says
-//! there when the worker has gone is alone there: see [`words`].
+//! there when the worker has gone is alone there: see `words`.
 
 use crate::Stream;
 use crate::shm::region::{receive_fds, send_fds};
