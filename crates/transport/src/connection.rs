@@ -164,7 +164,8 @@ impl Connection {
             reason: e.to_string(),
         };
         if granted.features & vaccel_wire::FEATURE_SECOND_SOCKET != 0 {
-            second::offer(&mut stream, end).map_err(|e| unreachable(&e))?;
+            // Without it, replies come where requests go.
+            let _taken = second::offer(&mut stream, end).map_err(|e| unreachable(&e))?;
         }
         let (mut memory, mut not_shared, mut ring) = (None, None, None);
         let mut frames = FrameReader::new(limits);

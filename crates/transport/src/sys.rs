@@ -85,16 +85,21 @@ pub(crate) enum Ready {
     Write,
 }
 
+impl Ready {
+    fn events(self) -> i16 {
+        match self {
+            Self::Read => libc::POLLIN,
+            Self::Write => libc::POLLOUT,
+        }
+    }
+}
+
 /// Waits until the descriptor is ready or has failed, and says whether; false too when the
 /// time is over or a signal came.
 pub(crate) fn wait(fd: BorrowedFd<'_>, what: Ready, time: Option<Duration>) -> io::Result<bool> {
-    let events = match what {
-        Ready::Read => libc::POLLIN,
-        Ready::Write => libc::POLLOUT,
-    };
     let mut one = libc::pollfd {
         fd: fd.as_raw_fd(),
-        events,
+        events: what.events(),
         revents: 0,
     };
     poll(std::slice::from_mut(&mut one), time)
@@ -119,22 +124,18 @@ fn poll(polls: &mut [libc::pollfd], time: Option<Duration>) -> io::Result<bool> 
     }
 }
 
-/// Waits until one descriptor can be read from or another written to, and says whether
-/// there is something to read; false too when the time is over or a signal came.
+/// As [`wait`] for two descriptors, and says which of them.
 pub(crate) fn wait_either(
-    read: BorrowedFd<'_>,
-    write: BorrowedFd<'_>,
+    fds: [(BorrowedFd<'_>, Ready); 2],
     time: Option<Duration>,
-) -> io::Result<bool> {
-    let mut polls =
-        [(read, libc::POLLIN), (write, libc::POLLOUT)].map(|(fd, events)| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events,
-            revents: 0,
-        });
+) -> io::Result<[bool; 2]> {
+    let mut polls = fds.map(|(fd, what)| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: what.events(),
+        revents: 0,
+    });
     poll(&mut polls, time)?;
-    // Failures too: the call that reads will say which.
-    Ok(polls[0].revents != 0)
+    Ok(polls.map(|one| one.revents != 0))
 }
 
 /// True when the other end has hung up; never waits.

@@ -86,8 +86,11 @@ impl Connection {
             .and_then(|()| stream.set_read_timeout(Some(settings.park_after.min(STALL))))
             .map_err(|e| e.to_string())?;
         if features & FEATURE_SECOND_SOCKET != 0 {
-            second::accept(&mut stream, Instant::now() + HELLO_TIMEOUT)
+            let taken = second::accept(&mut stream, Instant::now() + HELLO_TIMEOUT)
                 .map_err(|e| format!("the client brought no second socket: {e}"))?;
+            if !taken {
+                debug!(connection = number, "no second socket came from the client");
+            }
         }
         let (mut memory, mut tx, mut rx) = (None, None, None);
         if features & FEATURE_SHARED_MEMORY != 0 {

@@ -175,7 +175,7 @@ fn refusals(tenant: &super::status::Tenant) -> String {
         .fold(0, |all: u64, n| all.wrapping_add(*n));
     let most = tenant.refusals.iter().max_by_key(|(_, count)| **count);
     match most {
-        Some((quota, _)) => format!("{} ({quota})", count(total as f64)),
+        Some((quota, _)) => format!("{total} ({quota})"),
         None => "0".to_owned(),
     }
 }

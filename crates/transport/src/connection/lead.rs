@@ -76,7 +76,12 @@ impl Connection {
         table.lead = true;
         drop(table);
         let _lead = Lead(self);
-        if sys::wait_either(stream.as_fd(), stream.sender(), left)? {
+        let fds = [
+            (stream.as_fd(), Ready::Read),
+            (stream.sender(), Ready::Write),
+        ];
+        let [there, _] = sys::wait_either(fds, left)?;
+        if there {
             let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
             let mut present = Present(self.writer.stream());
             // An error that lasts is found again by the next who reads.
