@@ -343,12 +343,13 @@ fn count_below(folder: &Path) -> usize {
     count
 }
 
-/// Memory of a process that no other has, KiB.
+/// Memory that a process has written to and that no other has, KiB. (Pages of a program's file
+/// become one's own when another process of the same program ends.)
 pub(crate) fn private_memory(process: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
     text.lines()
-        .filter_map(|line| line.strip_prefix("Private_"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .filter_map(|line| line.strip_prefix("Private_Dirty:"))
+        .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
         .sum()
 }
 
