@@ -123,11 +123,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match options.floor {
         Some(Floor::Futex) => {
             let mut memory = Memory::start(Wait::Futex)?;
-            obey(|| memory.round(), || bail!("there are no large replies"))
+            obey(|| memory.round(), |_| bail!("there are no large replies"))
         }
         Some(Floor::Tcp) => {
             let mut socket = PingPong::start(Kind::Tcp, 64)?;
-            obey(|| socket.round(), || bail!("there are no large replies"))
+            obey(|| socket.round(), |_| bail!("there are no large replies"))
         }
         None => {
             open_library(&options.prefix)?;
@@ -136,17 +136,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 ..Config::default()
             })?;
             let session = Session::with_hint(vaccel::hint::REMOTE)?;
-            obey(|| Ok(session.noop()?), || mixed::forever(&session))
+            obey(|| Ok(session.noop()?), |end| mixed::until(&session, end))
         }
     }
 }
 
 fn obey(
     mut call: impl FnMut() -> Result<()>,
-    mut stream: impl FnMut() -> Result<()>,
+    mut stream: impl FnMut(&mut dyn FnMut()) -> Result<()>,
 ) -> Result<()> {
     call()?;
-    for line in std::io::stdin().lines() {
+    let mut lines = std::io::stdin().lines();
+    while let Some(line) = lines.next() {
         let line = line?;
         let done = match line.split(' ').collect::<Vec<_>>()[..] {
             ["calls", count] => {
@@ -157,7 +158,8 @@ fn obey(
                 count
             }
             ["window", begin, end] => window(&mut call, begin.parse()?, end.parse()?)?,
-            ["stream"] => return stream(),
+            // Whatever is said now is the end.
+            ["stream"] => return stream(&mut || drop(lines.next())),
             _ => bail!("a client cannot do `{line}`"),
         };
         println!("{done}");

@@ -91,16 +91,15 @@ fn while_streaming(empty: &Session, large: &Session) -> Result<(Summary, (u64, D
     Ok((Summary::of(&busy), streamed))
 }
 
-/// Fetches large replies until the input ends, and says when the first has come.
-pub(super) fn forever(session: &Session) -> Result<()> {
+/// Fetches large replies, and says when the first has come, until `end` returns.
+pub(super) fn until(session: &Session, end: &mut dyn FnMut()) -> Result<()> {
     let (stop, replies) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let streaming = scope.spawn(|| stream(session, &stop, &replies));
         let first = wait_for_first(&replies, || streaming.is_finished());
         if first.is_ok() {
             println!("{}", replies.load(Ordering::Relaxed));
-            // Whatever is said now is the end.
-            let _ = std::io::stdin().read_line(&mut String::new());
+            end();
         }
         stop.store(true, Ordering::Relaxed);
         first
