@@ -4,24 +4,15 @@
 mod common;
 
 use common::{
-    Agent, Client, EXEC, Hold, PATIENCE, helper, is_alive, kill, kill_at_rest, wait_until,
+    Agent, Client, EXEC, Hold, PATIENCE, assert_lost, helper, is_alive, kill, kill_at_rest,
+    reads_how_its_worker_ended, wait_until,
 };
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use vaccel_transport::{Address, CallError, Connection, Options, handshake};
+use vaccel_transport::{Address, Connection, Options, handshake};
 use vaccel_wire::{FrameBuffer, FrameBuilder, HEADER_LEN, Header, Hello, control};
-
-/// The call failed because the worker has ended, and the client knows how.
-fn assert_lost<T: std::fmt::Debug>(result: &Result<T, CallError>, how: &str) {
-    let lost = matches!(result, Err(CallError::Lost(..)));
-    let text = result
-        .as_ref()
-        .map_or_else(ToString::to_string, |_| String::new());
-    assert!(lost && text.contains(how), "{how} is missing: {result:?}");
-    assert!(text.contains("its sessions are lost"), "{text}");
-}
 
 /// As [`Agent::connect`], without shared memory.
 fn plain(address: &Address) -> Client {
@@ -160,36 +151,7 @@ fn a_client_reads_how_its_worker_ended_whatever_lies_between_them() {
     ];
     for (way, connect) in clients {
         println!("{way}");
-        let client = connect();
-        let session = client.open_session(EXEC);
-        let result = client.exec(session, "crash", &[], None, None);
-        assert_lost(&result, "killed by signal 11 (SIGSEGV)");
-        // Also one that is in no call just then, and several who wait.
-        let client = connect();
-        let worker = agent.worker_of(&client);
-        client.connection.ping(PATIENCE).unwrap();
-        kill_at_rest(worker);
-        wait_until("it is seen that the agent has hung up", || {
-            !client.connection.probe()
-        });
-        let result = client.connection.ping(PATIENCE);
-        let text = result.unwrap_err().to_string();
-        assert!(text.contains("killed by signal 9 (SIGKILL)"), "{text}");
-        let client = connect();
-        let session = client.open_session(EXEC);
-        let worker = agent.worker_of(&client);
-        let holds = [Hold::new(), Hold::new(), Hold::new()];
-        std::thread::scope(|scope| {
-            let calls = holds.each_ref().map(|hold| {
-                let client = &client;
-                scope.spawn(move || hold.run(client, session, None))
-            });
-            holds.iter().for_each(Hold::wait_until_begun);
-            kill_at_rest(worker);
-            for call in calls {
-                assert_lost(&call.join().unwrap(), "killed by signal 9 (SIGKILL)");
-            }
-        });
+        reads_how_its_worker_ended(&agent, connect);
     }
     agent.stop();
 }

@@ -6,14 +6,14 @@ mod certs;
 mod common;
 
 use certs::{Authority, Signed, replace};
-use common::{Agent, Client, Hold, build_library, is_alive, kill, kill_at_rest, wait_until};
+use common::{Agent, Client, Hold, build_library, is_alive, kill, wait_until};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use vaccel_abi::blob::BLOB_FILE;
 use vaccel_abi::resource::PATH_LOCAL_FILE;
 use vaccel_transport::tls::Security;
-use vaccel_transport::{Address, CallError, Stream};
+use vaccel_transport::{Address, Stream};
 
 /// An agent with a Unix socket and a TLS address, and who may come to it.
 struct Fixture {
@@ -265,42 +265,7 @@ fn a_worker_that_dies_ends_its_tls_connection_and_no_other() {
 #[test]
 fn a_client_reads_how_its_worker_ended_through_tls() {
     let fixture = Fixture::new();
-    let told = |error: CallError, how: &str| {
-        let text = error.to_string();
-        assert!(error.is_lost() && text.contains(how), "{text}");
-        assert!(text.contains("its sessions are lost"), "{text}");
-    };
-    let client = fixture.connect();
-    let session = client.open_session(common::EXEC);
-    let crash = client.exec(session, "crash", &[], None, None);
-    told(crash.unwrap_err(), "killed by signal 11 (SIGSEGV)");
-    // Also one that is in no call just then, and several who wait.
-    let client = fixture.connect();
-    client.connection.ping(common::PATIENCE).unwrap();
-    kill_at_rest(fixture.agent.worker_of(&client));
-    wait_until("it is seen that the agent has hung up", || {
-        !client.connection.probe()
-    });
-    let ping = client.connection.ping(common::PATIENCE);
-    told(ping.unwrap_err(), "killed by signal 9 (SIGKILL)");
-    let client = fixture.connect();
-    let session = client.open_session(common::EXEC);
-    let worker = fixture.agent.worker_of(&client);
-    let holds = [Hold::new(), Hold::new(), Hold::new()];
-    std::thread::scope(|scope| {
-        let calls = holds.each_ref().map(|hold| {
-            let client = &client;
-            scope.spawn(move || hold.run(client, session, None))
-        });
-        holds.iter().for_each(Hold::wait_until_begun);
-        kill_at_rest(worker);
-        for call in calls {
-            told(
-                call.join().unwrap().unwrap_err(),
-                "killed by signal 9 (SIGKILL)",
-            );
-        }
-    });
+    common::reads_how_its_worker_ended(&fixture.agent, &|| fixture.connect());
     fixture.agent.stop();
 }
 

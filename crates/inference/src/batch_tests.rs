@@ -69,32 +69,49 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// Callers with these values while a run of somebody else is under way; what each got.
-fn beside_a_run(queue: &Arc<Queue>, values: &[f32]) -> Vec<Result<Vec<f32>>> {
+/// Does something while a run of somebody else is under way, who computes `run`, and then lets it
+/// end. What was done, and what the other got.
+fn during_a_run<'s, T>(
+    scope: &'s thread::Scope<'s, '_>,
+    queue: &'s Queue,
+    run: fn(&[Input<'_>], &mut [Output<'_, '_>]) -> Result<()>,
+    act: impl FnOnce() -> T,
+) -> (T, Vec<f32>) {
     let (end, ended) = mpsc::channel::<()>();
     let (begin, begun) = mpsc::channel::<()>();
+    let ended = Mutex::new(ended);
+    let first = scope.spawn(move || {
+        call(queue, &[0.5], &|inputs, outputs| {
+            begin.send(()).unwrap();
+            ended.lock().unwrap().recv().unwrap();
+            run(inputs, outputs)
+        })
+    });
+    begun.recv().unwrap();
+    let done = act();
+    end.send(()).unwrap();
+    let got = first.join().unwrap().unwrap();
+    (done, got)
+}
+
+/// Callers with these values while a run of somebody else is under way; what each got.
+fn beside_a_run(queue: &Arc<Queue>, values: &[f32]) -> Vec<Result<Vec<f32>>> {
     thread::scope(|scope| {
-        let ended = Mutex::new(ended);
-        let first = scope.spawn(move || {
-            call(queue, &[0.5], &|inputs, outputs| {
-                begin.send(()).unwrap();
-                ended.lock().unwrap().recv().unwrap();
-                double(inputs, outputs)
-            })
+        let (callers, first) = during_a_run(scope, queue, double, || {
+            let requests = facts(queue, "requests");
+            let callers: Vec<_> = values
+                .iter()
+                .map(|value| scope.spawn(move || call(queue, &[*value], &double)))
+                .collect();
+            until(|| {
+                let state = queue.lock();
+                let waiting: usize = state.open.iter().map(|open| open.rows).sum();
+                facts(queue, "requests") == requests + values.len() as u64
+                    && waiting == values.len()
+            });
+            callers
         });
-        begun.recv().unwrap();
-        let requests = facts(queue, "requests");
-        let callers: Vec<_> = values
-            .iter()
-            .map(|value| scope.spawn(move || call(queue, &[*value], &double)))
-            .collect();
-        until(|| {
-            let state = queue.lock();
-            let waiting: usize = state.open.iter().map(|open| open.rows).sum();
-            facts(queue, "requests") == requests + values.len() as u64 && waiting == values.len()
-        });
-        end.send(()).unwrap();
-        assert_eq!(first.join().unwrap().unwrap(), [1.0]);
+        assert_eq!(first, [1.0]);
         callers.into_iter().map(|c| c.join().unwrap()).collect()
     })
 }
@@ -130,30 +147,19 @@ fn who_comes_during_a_run_runs_together_when_it_is_over_and_gets_its_own_rows() 
 
 #[test]
 fn a_full_batch_does_not_wait_for_the_run_under_way() {
-    let queue = queue(3);
-    let (end, ended) = mpsc::channel::<()>();
-    let (begin, begun) = mpsc::channel::<()>();
+    let queue = &queue(3);
     thread::scope(|scope| {
-        let (queue, ended) = (&queue, Mutex::new(ended));
-        let first = scope.spawn(move || {
-            call(queue, &[0.5], &|inputs, outputs| {
-                begin.send(()).unwrap();
-                ended.lock().unwrap().recv().unwrap();
-                double(inputs, outputs)
-            })
+        during_a_run(scope, queue, double, || {
+            let callers: Vec<_> = (1..=3)
+                .map(|v| scope.spawn(move || call(queue, &[v as f32], &double).unwrap()))
+                .collect();
+            // They come to their ends although the first has not.
+            for (at, caller) in callers.into_iter().enumerate() {
+                assert_eq!(caller.join().unwrap(), [(at + 1) as f32 * 2.0]);
+            }
         });
-        begun.recv().unwrap();
-        let callers: Vec<_> = (1..=3)
-            .map(|v| scope.spawn(move || call(queue, &[v as f32], &double).unwrap()))
-            .collect();
-        // They come to their ends although the first has not.
-        for (at, caller) in callers.into_iter().enumerate() {
-            assert_eq!(caller.join().unwrap(), [(at + 1) as f32 * 2.0]);
-        }
-        end.send(()).unwrap();
-        first.join().unwrap().unwrap();
     });
-    assert_eq!(facts(&queue, "runs"), 2);
+    assert_eq!(facts(queue, "runs"), 2);
 }
 
 #[test]
@@ -175,29 +181,19 @@ fn one_who_makes_the_batch_fail_fails_alone() {
 
 #[test]
 fn a_panic_of_the_leader_leaves_nobody_waiting() {
-    let queue = queue(32);
-    let (end, ended) = mpsc::channel::<()>();
-    let (begin, begun) = mpsc::channel::<()>();
+    let queue = &queue(32);
     thread::scope(|scope| {
-        let (queue, ended) = (&queue, Mutex::new(ended));
-        let first = scope.spawn(move || {
-            call(queue, &[0.5], &|inputs, outputs| {
-                begin.send(()).unwrap();
-                ended.lock().unwrap().recv().unwrap();
-                double(inputs, outputs)
-            })
+        let ((leader, joined), _) = during_a_run(scope, queue, double, || {
+            let leader = scope.spawn(move || {
+                let run: Run<'_> = &|_, _| panic!("as a test wants it");
+                let call = catch_unwind(AssertUnwindSafe(|| call(queue, &[1.0], run)));
+                call.is_err()
+            });
+            until(|| !queue.lock().open.is_empty());
+            let joined = scope.spawn(move || call(queue, &[2.0], &double).unwrap());
+            until(|| queue.lock().open.iter().any(|open| open.rows == 2));
+            (leader, joined)
         });
-        begun.recv().unwrap();
-        let leader = scope.spawn(move || {
-            let run: Run<'_> = &|_, _| panic!("as a test wants it");
-            let call = catch_unwind(AssertUnwindSafe(|| call(queue, &[1.0], run)));
-            call.is_err()
-        });
-        until(|| !queue.lock().open.is_empty());
-        let joined = scope.spawn(move || call(queue, &[2.0], &double).unwrap());
-        until(|| queue.lock().open.iter().any(|open| open.rows == 2));
-        end.send(()).unwrap();
-        first.join().unwrap().unwrap();
         assert!(leader.join().unwrap());
         assert_eq!(joined.join().unwrap(), [4.0]);
     });
@@ -206,34 +202,18 @@ fn a_panic_of_the_leader_leaves_nobody_waiting() {
 
 #[test]
 fn results_that_are_not_rows_are_computed_for_each_alone_from_then_on() {
-    let queue = queue(32);
-    let got = {
-        let (end, ended) = mpsc::channel::<()>();
-        let (begin, begun) = mpsc::channel::<()>();
-        thread::scope(|scope| {
-            let (queue, ended) = (&queue, Mutex::new(ended));
-            let first = scope.spawn(move || {
-                call(queue, &[0.5], &|inputs, outputs| {
-                    begin.send(()).unwrap();
-                    ended.lock().unwrap().recv().unwrap();
-                    sum(inputs, outputs)
-                })
-            });
-            begun.recv().unwrap();
-            let callers: Vec<_> = [3.0, 4.0]
-                .into_iter()
-                .map(|v| scope.spawn(move || call(queue, &[v], &sum).unwrap()))
-                .collect();
+    let queue = &queue(32);
+    let got: Vec<_> = thread::scope(|scope| {
+        let (callers, _) = during_a_run(scope, queue, sum, || {
+            let callers = [3.0, 4.0].map(|v| scope.spawn(move || call(queue, &[v], &sum).unwrap()));
             until(|| queue.lock().open.iter().any(|open| open.rows == 2));
-            end.send(()).unwrap();
-            first.join().unwrap().unwrap();
-            let got: Vec<_> = callers.into_iter().map(|c| c.join().unwrap()).collect();
-            got
-        })
-    };
+            callers
+        });
+        callers.into_iter().map(|c| c.join().unwrap()).collect()
+    });
     assert_eq!(got, [vec![3.0], vec![4.0]]);
     assert!(queue.lock().not_rows);
-    assert_eq!(call(&queue, &[5.0], &sum).unwrap(), [5.0]);
+    assert_eq!(call(queue, &[5.0], &sum).unwrap(), [5.0]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Calling a function of a shared library.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_char};
 use std::path::Path;
 
 use crate::arg::{self, Input, Output};
@@ -9,7 +9,10 @@ use crate::error::{Error, Result};
 use crate::pending::{self, Pending};
 use crate::resource::Resource;
 use crate::session::{Session, pointer};
+use vaccel_abi::CResult;
 use vaccel_abi::arg::vaccel_arg;
+use vaccel_abi::completion::{vaccel_async_options, vaccel_completion};
+use vaccel_abi::session::vaccel_session;
 
 impl Session {
     /// Calls `symbol` of a shared library that is named by its path where the plugin runs.
@@ -88,9 +91,9 @@ impl Session {
 }
 
 /// What a call under way owns.
-struct Owned {
-    library: Option<CString>,
-    resource: Option<Resource>,
+struct Owned<L> {
+    /// The path of the library, or the resource.
+    library: L,
     symbol: CString,
     read: Vec<Argument>,
     write: Vec<Argument>,
@@ -99,13 +102,30 @@ struct Owned {
 }
 
 // SAFETY: the pointers of the C structures are to the arguments beside them.
-unsafe impl Send for Owned {}
+unsafe impl<L: Send> Send for Owned<L> {}
 
-impl Owned {
-    fn new(symbol: &str, mut read: Vec<Argument>, mut write: Vec<Argument>) -> Result<Self> {
+/// The C function that submits a call, given its library as a pointer.
+type Submit<P> = unsafe extern "C" fn(
+    *mut vaccel_session,
+    P,
+    *const c_char,
+    *mut vaccel_arg,
+    usize,
+    *mut vaccel_arg,
+    usize,
+    *const vaccel_async_options,
+    *mut *mut vaccel_completion,
+) -> CResult;
+
+impl<L: Send + 'static> Owned<L> {
+    fn new(
+        library: L,
+        symbol: &str,
+        mut read: Vec<Argument>,
+        mut write: Vec<Argument>,
+    ) -> Result<Self> {
         Ok(Self {
-            library: None,
-            resource: None,
+            library,
             symbol: c_symbol(symbol)?,
             reads: read.iter_mut().map(Argument::as_c).collect(),
             writes: write.iter_mut().map(Argument::as_c).collect(),
@@ -114,12 +134,47 @@ impl Owned {
         })
     }
 
+    /// Submits it; `library` is what the function is given.
+    ///
+    /// # Safety
+    /// `library` must be valid as long as `self.library` lives, and the function called must
+    /// keep to the sizes of the arguments.
+    unsafe fn submit<P>(
+        mut self,
+        session: &Session,
+        what: &'static str,
+        submit: Submit<P>,
+        library: P,
+    ) -> Result<Pending<Vec<Argument>>> {
+        let symbol = self.symbol.as_ptr();
+        let (reads, nr_read) = (pointer(&mut self.reads), self.reads.len());
+        let (writes, nr_write) = (pointer(&mut self.writes), self.writes.len());
+        let finish = move || Ok(self.finish());
+        // SAFETY: strings, structures and arguments stay where they are when `self` moves; the
+        // caller vouches for the rest.
+        unsafe {
+            pending::start(session, what, finish, |options, out| {
+                submit(
+                    session.as_ptr(),
+                    library,
+                    symbol,
+                    reads,
+                    nr_read,
+                    writes,
+                    nr_write,
+                    options,
+                    out,
+                )
+            })
+        }
+    }
+
     /// The outputs as they were written.
     fn finish(mut self) -> Vec<Argument> {
         for (argument, written) in self.write.iter_mut().zip(&self.writes) {
             argument.take_size(written);
         }
-        drop((self.library, self.resource, self.symbol, self.read));
+        drop((self.library, self.symbol, self.read));
         self.write
     }
 }
@@ -143,30 +198,11 @@ impl Session {
         let exec = self
             .library()
             .extension(functions.exec_async, "vaccel_exec_async")?;
-        let library = c_library(library.as_ref())?;
-        let mut call = Owned::new(symbol, read, write)?;
-        let (path, symbol) = (library.as_ptr(), call.symbol.as_ptr());
-        call.library = Some(library);
-        let (reads, nr_read) = (pointer(&mut call.reads), call.reads.len());
-        let (writes, nr_write) = (pointer(&mut call.writes), call.writes.len());
-        let finish = move || Ok(call.finish());
-        // SAFETY: strings, structures and arguments stay where they are when `call` moves; the
-        // caller vouches for the function.
-        unsafe {
-            pending::start(self, "exec", finish, |options, out| {
-                exec(
-                    self.as_ptr(),
-                    path,
-                    symbol,
-                    reads,
-                    nr_read,
-                    writes,
-                    nr_write,
-                    options,
-                    out,
-                )
-            })
-        }
+        let call = Owned::new(c_library(library.as_ref())?, symbol, read, write)?;
+        let path = call.library.as_ptr();
+        // SAFETY: the text stays where it is when the call moves; the caller vouches for the
+        // function.
+        unsafe { call.submit(self, "exec", exec, path) }
     }
 
     /// Submits [`exec_with_resource`](Self::exec_with_resource); the result is as that of
@@ -189,28 +225,9 @@ impl Session {
             functions.exec_with_resource_async,
             "vaccel_exec_with_resource_async",
         )?;
-        let mut call = Owned::new(symbol, read, write)?;
-        let (resource, symbol) = (library.as_ptr(), call.symbol.as_ptr());
-        call.resource = Some(library.clone());
-        let (reads, nr_read) = (pointer(&mut call.reads), call.reads.len());
-        let (writes, nr_write) = (pointer(&mut call.writes), call.writes.len());
-        let finish = move || Ok(call.finish());
-        // SAFETY: as in `exec_async`; the resource lives with the call.
-        unsafe {
-            pending::start(self, "exec_with_resource", finish, |options, out| {
-                exec(
-                    self.as_ptr(),
-                    resource,
-                    symbol,
-                    reads,
-                    nr_read,
-                    writes,
-                    nr_write,
-                    options,
-                    out,
-                )
-            })
-        }
+        let call = Owned::new(library.clone(), symbol, read, write)?;
+        // SAFETY: the resource lives with the call; the caller vouches for the function.
+        unsafe { call.submit(self, "exec_with_resource", exec, library.as_ptr()) }
     }
 }
 

@@ -58,16 +58,10 @@ impl Connection {
             debug!(connection = number, "the client is {name:?}");
         }
         let mut limits = Limits::for_frame(terms.max_frame);
-        let local = if stream.family() == Family::Unix {
-            FEATURE_SECOND_SOCKET
-        } else {
-            0
-        };
-        let share = if local != 0 && terms.max_shared > 0 {
-            FEATURE_SHARED_MEMORY
-        } else {
-            0
-        };
+        let unix = stream.family() == Family::Unix;
+        let local = if unix { FEATURE_SECOND_SOCKET } else { 0 };
+        let share = unix && terms.max_shared > 0;
+        let share = if share { FEATURE_SHARED_MEMORY } else { 0 };
         let traces = if settings.traces { FEATURE_TRACES } else { 0 };
         let offered = local | share | traces | FEATURE_KEPT_TENSORS | FEATURE_PIECES;
         let features = offered & hello.features;

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use vaccel_transport::{Address, ConnectError, Stream};
+use vaccel_transport::{Address, CallError, ConnectError, Stream};
 
 #[allow(unused_imports)] // not every test has both
 pub use client::{Client, Hold};
@@ -324,6 +324,52 @@ pub fn kill_at_rest(worker: u32) {
         })
     });
     kill(worker, libc::SIGKILL);
+}
+
+/// The call failed because the worker has ended, and the client knows how.
+pub fn assert_lost<T: std::fmt::Debug>(result: &Result<T, CallError>, how: &str) {
+    let lost = matches!(result, Err(CallError::Lost(..)));
+    let text = result
+        .as_ref()
+        .map_or_else(ToString::to_string, |_| String::new());
+    assert!(lost && text.contains(how), "{how} is missing: {result:?}");
+    assert!(text.contains("its sessions are lost"), "{text}");
+}
+
+/// Clients read how their workers ended: of a crash in a call, of a signal in no call, and of one
+/// while several wait.
+pub fn reads_how_its_worker_ended(agent: &Agent, connect: &dyn Fn() -> Client) {
+    const KILLED: &str = "killed by signal 9 (SIGKILL)";
+    let client = connect();
+    let session = client.open_session(EXEC);
+    let result = client.exec(session, "crash", &[], None, None);
+    assert_lost(&result, "killed by signal 11 (SIGSEGV)");
+    // Also one that is in no call just then, and several who wait.
+    let client = connect();
+    client.connection.ping(PATIENCE).unwrap();
+    kill_at_rest(agent.worker_of(&client));
+    wait_until("it is seen that the agent has hung up", || {
+        !client.connection.probe()
+    });
+    let error = client.connection.ping(PATIENCE).unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_lost() && text.contains(KILLED), "{text}");
+    assert!(text.contains("its sessions are lost"), "{text}");
+    let client = connect();
+    let session = client.open_session(EXEC);
+    let worker = agent.worker_of(&client);
+    let holds = [Hold::new(), Hold::new(), Hold::new()];
+    std::thread::scope(|scope| {
+        let calls = holds.each_ref().map(|hold| {
+            let client = &client;
+            scope.spawn(move || hold.run(client, session, None))
+        });
+        holds.iter().for_each(Hold::wait_until_begun);
+        kill_at_rest(worker);
+        for call in calls {
+            assert_lost(&call.join().unwrap(), KILLED);
+        }
+    });
 }
 
 /// True while a process is there and has not ended.
