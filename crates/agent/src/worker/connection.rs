@@ -30,6 +30,8 @@ use crate::{counts, debug, error};
 pub(super) const STALL: Duration = Duration::from_secs(20);
 /// The slowest that a client may take a reply, bytes a second, beside [`STALL`].
 const SLOWEST: u64 = 1 << 20;
+/// Bytes of an answer that are sent without waiting for anybody.
+const SOON_SENT: u64 = 64 << 10;
 /// What an error takes at the most, about.
 const MAX_MESSAGE: u64 = 8 << 10;
 const TOO_LATE: &str = "the deadline had passed before the request could begin";
@@ -217,8 +219,8 @@ impl Connection {
         let brief = self.service.pace.is_brief(header.operation);
         let number = self.lead.begin(brief);
         self.service.watch.rouse(brief);
-        let answered = self.answer(message, (size, trace, pass), times, scratch);
-        let took = answered.duration_since(arrived);
+        let done = self.answer(message, (size, trace, pass), times, scratch);
+        let took = done.duration_since(arrived);
         self.service.pace.note(header.operation, took);
         match self.lead.end(number) {
             true => Step::Next,
@@ -273,8 +275,8 @@ impl Connection {
         }
     }
 
-    /// Runs a request of `size` bytes, sends the answer, and counts it. Returns when
-    /// the answer had been sent.
+    /// Runs a request of `size` bytes, sends the answer, and counts it. Returns when it was
+    /// done: when a long answer had been sent, and when a short one was to be.
     fn answer(
         &self,
         mut message: Message,
@@ -332,7 +334,12 @@ impl Connection {
             let number = self.number;
             offer_to_agent(&self.service.channel, &ToAgent::Span { number, span });
         }
-        answered
+        // Whoever waits for an answer may get the processor with its first byte: that does not
+        // make the request a long one.
+        match done.sent {
+            ..=SOON_SENT => done.computed,
+            _ => answered,
+        }
     }
 
     /// Says why a request failed, and returns the code of it.

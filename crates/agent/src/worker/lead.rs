@@ -90,9 +90,8 @@ impl Lead {
     /// It is odd for one that is expected to be brief.
     #[must_use]
     pub fn begin(&self, brief: bool) -> u64 {
-        let last = self.last.load(Ordering::Relaxed) + 2;
-        self.last.store(last, Ordering::Relaxed);
-        let number = last + u64::from(brief);
+        let number = (self.last.load(Ordering::Relaxed) & !1) + 2 + u64::from(brief);
+        self.last.store(number, Ordering::Relaxed);
         // Before the watcher is asked whether it sleeps.
         self.running.store(number, Ordering::SeqCst);
         number
@@ -110,6 +109,12 @@ impl Lead {
     #[must_use]
     pub fn running(&self) -> u64 {
         self.running.load(Ordering::SeqCst)
+    }
+
+    /// The operation that has begun last.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// The caller, who holds the reading, wants to leave it to nobody. False when that

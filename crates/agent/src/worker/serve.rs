@@ -147,6 +147,10 @@ impl Watched for Connection {
         self.lead.running()
     }
 
+    fn begun(&self) -> u64 {
+        self.lead.begun()
+    }
+
     fn takes_long(self: Arc<Self>, number: u64) {
         self.requests().take_long(number, &self, service::stint);
     }

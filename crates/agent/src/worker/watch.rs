@@ -1,9 +1,10 @@
 //! One thread that looks after the operations of all connections of a worker.
 //!
-//! Every [`TICK`] it looks what runs; every [`SLOW`] while only operations run that are
-//! expected to be brief. Where the same operation runs as at the last look, others must
-//! not wait for it. While nothing runs for a while it sleeps, and the next operation
-//! wakes it.
+//! Where the same operation runs at two looks, others must not wait for it. How often it
+//! looks depends on what runs: every [`TICK`] while something does that may take long;
+//! more and more rarely, up to every [`RARE`], while all that runs has been brief before;
+//! not at all when nothing runs, until the next operation wakes it. A look costs a brief
+//! operation's time: many workers that look often leave their machine to nobody else.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,13 +14,13 @@ use std::time::Duration;
 
 /// How often the watcher looks while operations run.
 pub const TICK: Duration = Duration::from_micros(200);
-/// How often it looks while operations run that are expected to be brief.
+/// How often it looks at first while operations run that are expected to be brief.
 pub const SLOW: Duration = Duration::from_millis(4);
+/// How often at last: each time it has seen none that took long, it waits twice as long.
+pub const RARE: Duration = Duration::from_millis(64);
 /// After so many quick looks at which nothing ran, or only what is brief, it looks
-/// slowly.
-const CALM: u32 = 50;
-/// After so many slow looks at which nothing ran, it sleeps until something does.
-const QUIET: u32 = 8;
+/// slowly, or sleeps.
+const CALM: u32 = 5;
 
 /// What the watcher does.
 mod state {
@@ -33,6 +34,9 @@ pub trait Watched: Send + Sync + 'static {
     /// Number of the operation that runs; 0 for none. Each has another number, odd for
     /// those that are expected to be brief.
     fn running(&self) -> u64;
+
+    /// Number of the operation that has begun last.
+    fn begun(&self) -> u64;
 
     /// The operation of this number takes long.
     fn takes_long(self: Arc<Self>, number: u64);
@@ -52,14 +56,27 @@ struct Hot<T> {
     watched: Arc<T>,
     /// What ran at the last look.
     before: u64,
+    /// What had begun until then.
+    begun: u64,
 }
 
-/// The most that runs.
+/// The most that runs, or has run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Seen {
     Nothing,
     Brief,
     Work,
+}
+
+/// What a look has shown.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// The most that runs, or has begun since the last look.
+    seen: Seen,
+    /// Something runs that may take long.
+    runs: bool,
+    /// Something took long; others need not wait for it any more.
+    long: bool,
 }
 
 impl Seen {
@@ -94,7 +111,14 @@ impl<T: Watched> Watch<T> {
 
     /// Looks after one from now on.
     pub fn add(&self, number: u64, watched: Arc<T>) {
-        self.lock().insert(number, Hot { watched, before: 0 });
+        self.lock().insert(
+            number,
+            Hot {
+                watched,
+                before: 0,
+                begun: 0,
+            },
+        );
     }
 
     /// Looks after it no longer.
@@ -118,31 +142,41 @@ impl<T: Watched> Watch<T> {
     }
 
     fn work(&self) {
-        let (mut calm, mut quiet) = (0, 0);
+        let (mut calm, mut pause) = (0, SLOW);
         loop {
-            let seen = self.look();
-            calm = if seen == Seen::Work { 0 } else { calm + 1 };
-            quiet = if seen == Seen::Nothing { quiet + 1 } else { 0 };
+            let mut look = self.look();
+            if look.seen == Seen::Brief && look.runs {
+                // Whether it is, shows soon.
+                std::thread::park_timeout(TICK);
+                let again = self.look();
+                look.seen = look.seen.max(again.seen);
+                look.long |= again.long;
+            }
+            calm = match look.seen {
+                Seen::Work => 0,
+                Seen::Nothing if look.long => CALM,
+                _ => calm + 1,
+            };
             if calm < CALM {
                 std::thread::park_timeout(TICK);
                 continue;
             }
-            let asleep = quiet >= CALM + QUIET;
-            let state = if asleep { state::ASLEEP } else { state::SLOW };
+            if look.long || look.seen == Seen::Nothing {
+                pause = SLOW;
+            }
+            let (state, longest) = match look.seen {
+                Seen::Nothing => (state::ASLEEP, None),
+                _ => (state::SLOW, Some(pause)),
+            };
+            // Either what begins now is seen here, or who begins it sees the state.
             self.state.store(state, Ordering::SeqCst);
-            match self.seen() {
-                Seen::Work => {}
-                _ if !asleep => std::thread::park_timeout(SLOW),
-                Seen::Nothing => std::thread::park(),
-                Seen::Brief => {}
+            match (self.seen(), longest) {
+                (Seen::Work, _) | (Seen::Brief, None) => {}
+                (_, None) => std::thread::park(),
+                (_, Some(pause)) => std::thread::park_timeout(pause),
             }
             self.state.store(state::QUICK, Ordering::SeqCst);
-            if asleep {
-                quiet = 0;
-            }
-            if self.seen() == Seen::Work {
-                calm = 0;
-            }
+            pause = (2 * pause).min(RARE);
         }
     }
 
@@ -157,21 +191,34 @@ impl<T: Watched> Watch<T> {
     }
 
     /// Looks what runs, and takes steps where it is what ran at the last look.
-    fn look(&self) -> Seen {
-        let mut seen = Seen::Nothing;
+    fn look(&self) -> Look {
+        let mut look = Look {
+            seen: Seen::Nothing,
+            runs: false,
+            long: false,
+        };
         let mut long = Vec::new();
-        for Hot { watched, before } in self.lock().values_mut() {
-            let now = watched.running();
-            seen = seen.max(Seen::of(now));
-            if now != 0 && now == *before {
-                long.push((Arc::clone(watched), now));
+        for hot in self.lock().values_mut() {
+            let now = hot.watched.running();
+            let begun = hot.watched.begun();
+            if hot.begun != begun {
+                look.seen = look.seen.max(Seen::of(begun));
             }
-            *before = now;
+            hot.begun = begun;
+            if now != 0 && now == hot.before {
+                hot.before = 0;
+                long.push((Arc::clone(&hot.watched), now));
+                continue;
+            }
+            hot.before = now;
+            look.seen = look.seen.max(Seen::of(now));
+            look.runs |= now != 0;
         }
+        look.long = !long.is_empty();
         for (watched, number) in long {
             watched.takes_long(number);
         }
-        seen
+        look
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Hot<T>>> {
@@ -198,6 +245,10 @@ mod tests {
     impl Watched for Work {
         fn running(&self) -> u64 {
             self.running.load(Ordering::SeqCst)
+        }
+
+        fn begun(&self) -> u64 {
+            self.running()
         }
 
         fn takes_long(self: Arc<Self>, number: u64) {

@@ -391,6 +391,10 @@ impl Watched for Connection {
         self.lead.running()
     }
 
+    fn begun(&self) -> u64 {
+        self.lead.begun()
+    }
+
     fn takes_long(self: Arc<Self>, number: u64) {
         self.requests()
             .take_long(number, &self, |connection| connection.stint());
