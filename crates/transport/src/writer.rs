@@ -18,9 +18,13 @@ use vaccel_wire::Frame;
 /// before the next one. With a larger rest the stream is given up.
 const MAX_TAIL: usize = 8 << 20;
 
+/// A frame of more bytes is copied without the lock: those who come meanwhile queue up and go
+/// next. Who waits for the lock itself has no place: whoever has had it may take it again first.
+const LONG: usize = 32 << 10;
+
 /// Puts frames on a stream, whole and one after the other, from many threads.
 ///
-/// A frame that the socket takes at once costs one system call and no waiting:
+/// A small frame that the socket takes at once costs one system call and no waiting:
 /// the lock is held for that call only. When the socket is full the writer waits
 /// without the lock, so that other threads can still give up at their deadlines.
 #[derive(Debug)]
@@ -198,7 +202,12 @@ impl FrameWriter {
         let mut tail = std::mem::take(&mut gate.tail);
         let mut tail_sent = 0;
         let mut sent = 0;
-        match self.push(&tail, &mut tail_sent, frame, &mut sent) {
+        let long = frame.len() > LONG;
+        let first = match long {
+            false => self.push(&tail, &mut tail_sent, frame, &mut sent),
+            true => Ok(Try::Full),
+        };
+        match first {
             Ok(Try::All) => {
                 tail.clear();
                 gate.tail = tail;
@@ -214,13 +223,17 @@ impl FrameWriter {
         }
         gate.busy = true;
         drop(gate);
+        let mut untried = long;
         let outcome = loop {
             let left = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => break Err(None),
                 left => left,
             };
-            let step = wait(left).and_then(|()| self.push(&tail, &mut tail_sent, frame, &mut sent));
-            match step {
+            let room = match std::mem::take(&mut untried) {
+                true => Ok(()),
+                false => wait(left),
+            };
+            match room.and_then(|()| self.push(&tail, &mut tail_sent, frame, &mut sent)) {
                 Ok(Try::All) => break Ok(()),
                 Ok(Try::Full) => {}
                 Err(error) => break Err(Some(error)),

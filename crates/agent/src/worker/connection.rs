@@ -17,12 +17,14 @@ use super::failure::{Failure, Result};
 use super::flights::{About, Begun, Fate, Flights};
 use super::generic::Call;
 use super::lead::Lead;
+use super::pace::Expected;
 use super::resources::Resources;
 use super::service::Service;
 use super::sessions::Sessions;
 use super::shared::Room;
 use super::tenant::{Pass, Tenant};
 use super::tensors::Tensors;
+use super::watch::Watched;
 use crate::handoff::{ToAgent, offer_to_agent};
 use crate::traces::Span;
 use crate::{counts, debug, error};
@@ -127,7 +129,7 @@ enum NoFrame {
 
 impl Connection {
     /// Reads a request and runs it.
-    pub(super) fn serve_one(&self, scratch: &mut Scratch) -> Step {
+    pub(super) fn serve_one(self: &Arc<Self>, scratch: &mut Scratch) -> Step {
         let message = match self.read(&mut scratch.buffer) {
             Ok(message) => message,
             Err(NoFrame::Quiet) => return Step::Quiet,
@@ -216,9 +218,13 @@ impl Connection {
             self.answer(message, (size, trace, pass), times, scratch);
             return Step::Next;
         }
-        let brief = self.service.pace.is_brief(header.operation);
+        let expected = self.service.pace.expected(header.operation);
+        let brief = expected == Expected::Brief;
         let number = self.lead.begin(brief);
-        self.service.watch.rouse(brief);
+        match expected {
+            Expected::Long => Arc::clone(self).takes_long(number),
+            Expected::Brief | Expected::Anything => self.service.watch.rouse(brief),
+        }
         let done = self.answer(message, (size, trace, pass), times, scratch);
         let took = done.duration_since(arrived);
         self.service.pace.note(header.operation, took);

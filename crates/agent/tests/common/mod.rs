@@ -312,9 +312,15 @@ pub fn kill(process: u32, signal: i32) {
     assert_eq!(code, 0);
 }
 
-/// Ends a worker while all of its threads wait: one that is ended between sending a reply and noting
-/// that all of it is sent has its client hung up on without a word, lest words come into a frame.
+/// Ends a worker while all of its threads wait.
 pub fn kill_at_rest(worker: u32) {
+    wait_for_rest(worker);
+    kill(worker, libc::SIGKILL);
+}
+
+/// Waits until all threads of a worker do: one that ends between sending a reply and noting that
+/// all of it is sent has its client hung up on without a word, lest words come into a frame.
+fn wait_for_rest(worker: u32) {
     wait_until("the threads of the worker wait", || {
         let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
         threads.flatten().all(|thread| {
@@ -323,7 +329,6 @@ pub fn kill_at_rest(worker: u32) {
             stat.rsplit(") ").next().is_some_and(|s| s.starts_with('S'))
         })
     });
-    kill(worker, libc::SIGKILL);
 }
 
 /// The call failed because the worker has ended, and the client knows how.
@@ -342,6 +347,7 @@ pub fn reads_how_its_worker_ended(agent: &Agent, connect: &dyn Fn() -> Client) {
     const KILLED: &str = "killed by signal 9 (SIGKILL)";
     let client = connect();
     let session = client.open_session(EXEC);
+    wait_for_rest(agent.worker_of(&client));
     let result = client.exec(session, "crash", &[], None, None);
     assert_lost(&result, "killed by signal 11 (SIGSEGV)");
     // Also one that is in no call just then, and several who wait.

@@ -88,8 +88,9 @@ fn held(agent: &Agent) -> Result<Vec<Figure>> {
     );
     let Some(why) = open.stopped else {
         return Ok(vec![
-            Figure::at_most(name, memory, "KiB", MEMORY)
-                .with_note(format!("PSS of agent and worker, {MEASURED} connections")),
+            Figure::at_most(name, memory, "KiB", MEMORY).with_note(format!(
+                "anonymous and shared memory (PSS) of agent and worker, {MEASURED} connections"
+            )),
             woken_figure(wakeups, woken)
                 .with_note(format!("all threads of both, {count} connections")),
             all,
@@ -101,8 +102,9 @@ fn held(agent: &Agent) -> Result<Vec<Figure>> {
     let same = agent.workers()? == workers;
     Ok(vec![
         if count >= MEASURED {
-            Figure::at_most(name, memory, "KiB", MEMORY)
-                .with_note(format!("PSS of agent and worker, {MEASURED} connections"))
+            Figure::at_most(name, memory, "KiB", MEMORY).with_note(format!(
+                "anonymous and shared memory (PSS) of agent and worker, {MEASURED} connections"
+            ))
         } else {
             Figure::missing(name, "KiB", &why)
         },
@@ -166,7 +168,7 @@ fn shared(prefix: &Path, agent: &Agent) -> Result<Vec<Figure>> {
             MEMORY,
         )
         .with_note(format!(
-            "PSS of agent and worker, {CLIENTS} client processes"
+            "anonymous and shared memory (PSS) of agent and worker, {CLIENTS} client processes"
         )),
         woken_figure("wakeups of idle connections, unix+shm", woken),
     ])
@@ -183,18 +185,21 @@ fn processes(agent: &Agent) -> Result<Vec<u32>> {
     Ok(all)
 }
 
-/// KiB of agent and workers, shared pages divided among those who share them.
+/// KiB of agent and workers, shared memory divided among those who share it. Pages of files are
+/// not counted: the more processes map a library, the less of it would be each one's.
 fn memory(agent: &Agent) -> Result<f64> {
     let mut sum = 0.0;
     for pid in processes(agent)? {
         let path = format!("/proc/{pid}/smaps_rollup");
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let number = line.and_then(|line| line.trim().strip_suffix("kB"));
-        let number: f64 = number
-            .and_then(|number| number.trim().parse().ok())
-            .with_context(|| format!("no Pss in {path}"))?;
-        sum += number;
+        for name in ["Pss_Anon:", "Pss_Shmem:"] {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.trim().strip_suffix("kB"));
+            let number: f64 = number
+                .and_then(|number| number.trim().parse().ok())
+                .with_context(|| format!("no {name} in {path}"))?;
+            sum += number;
+        }
     }
     Ok(sum)
 }
