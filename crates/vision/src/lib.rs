@@ -59,6 +59,7 @@ mod postprocess;
 mod preprocess;
 mod python;
 mod result;
+mod spare;
 mod tensor;
 mod validate;
 mod words;

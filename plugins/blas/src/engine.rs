@@ -93,37 +93,58 @@ fn scale(call: Sgemm<'_>) {
     }
 }
 
+/// Columns of C, and products that are added up at a time, of large matrices: what is packed of B
+/// for them stays in a cache.
+const BLOCK: usize = 512;
+/// From this side on all three count as large.
+const LARGE: usize = 1024;
+
 fn built_in(call: Sgemm<'_>, threads: usize) {
-    let large = call.m.saturating_mul(call.n).saturating_mul(call.k) >= PARALLEL_FROM;
-    let parallelism = if large && threads != 1 {
+    let work = call.m.saturating_mul(call.n).saturating_mul(call.k);
+    let parallelism = if work >= PARALLEL_FROM && threads != 1 {
         gemm::Parallelism::Rayon(threads)
     } else {
         gemm::Parallelism::None
     };
-    // SAFETY: `multiply` has checked that every element the product reads and writes is
-    // inside its slice, and `c` is borrowed exclusively. Slices are at most isize::MAX
-    // bytes, so the strides fit.
-    unsafe {
-        gemm::gemm(
-            call.m,
-            call.n,
-            call.k,
-            call.c.as_mut_ptr(),
-            1,
-            call.ldc as isize,
-            call.beta != 0.0,
-            call.a.as_ptr(),
-            1,
-            call.lda as isize,
-            call.b.as_ptr(),
-            1,
-            call.ldb as isize,
-            call.beta,
-            call.alpha,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+    let large = call.m.min(call.n).min(call.k) >= LARGE;
+    let block = if large { BLOCK } else { usize::MAX };
+    let mut column = 0;
+    while column < call.n {
+        let n = block.min(call.n - column);
+        let mut inner = 0;
+        while inner < call.k {
+            let k = block.min(call.k - inner);
+            // What has been added up so far stays.
+            let beta = if inner == 0 { call.beta } else { 1.0 };
+            // SAFETY: `multiply` has checked that every element the product reads and writes
+            // is inside its slice, and `c` is borrowed exclusively; columns, inner indices
+            // and sizes of a block lie within the whole. Slices are at most isize::MAX
+            // bytes, so the strides fit.
+            unsafe {
+                gemm::gemm(
+                    call.m,
+                    n,
+                    k,
+                    call.c.as_mut_ptr().add(column),
+                    1,
+                    call.ldc as isize,
+                    beta != 0.0,
+                    call.a.as_ptr().add(inner),
+                    1,
+                    call.lda as isize,
+                    call.b.as_ptr().add(inner * call.ldb + column),
+                    1,
+                    call.ldb as isize,
+                    beta,
+                    call.alpha,
+                    false,
+                    false,
+                    false,
+                    parallelism,
+                );
+            }
+            inner += k;
+        }
+        column += n;
     }
 }

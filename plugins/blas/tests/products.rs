@@ -68,6 +68,68 @@ fn elements(rows: usize, columns: usize, stride: usize) -> usize {
     }
 }
 
+/// A product of random matrices is what its definition says; looks at one element of so many.
+fn check(name: &str, engine: &Engine, numbers: &mut Numbers, [m, n, k]: [usize; 3], every: usize) {
+    let (lda, ldb, ldc) = (
+        (k + numbers.below(4)).max(1),
+        (n + numbers.below(4)).max(1),
+        (n + numbers.below(4)).max(1),
+    );
+    let (alpha, beta) = (numbers.factor(), numbers.factor());
+    let mut a = numbers.fill(elements(m, k, lda));
+    let b = numbers.fill(elements(k, n, ldb));
+    let mut c = numbers.fill(elements(m, n, ldc));
+    // What is not read may be anything.
+    if beta == 0.0 {
+        c.fill(f32::NAN);
+    }
+    if alpha == 0.0 {
+        a.fill(f32::NAN);
+    }
+    let old = c.clone();
+    let call = Sgemm {
+        m,
+        n,
+        k,
+        alpha,
+        a: &a,
+        lda,
+        b: &b,
+        ldb,
+        beta,
+        c: &mut c,
+        ldc,
+    };
+    engine.multiply(call).unwrap();
+    let what = format!("{name}: {m} {n} {k}, {lda} {ldb} {ldc}, {alpha} {beta}");
+    for (at, &got) in c.iter().enumerate().step_by(every) {
+        let (i, j) = (at / ldc, at % ldc);
+        if j >= n {
+            // Between the rows nothing is written.
+            assert_eq!(got.to_bits(), old[at].to_bits(), "{what}");
+            continue;
+        }
+        let (mut sum, mut scale) = (0.0_f64, 1e-30_f64);
+        if alpha != 0.0 {
+            for l in 0..k {
+                let product = f64::from(a[i * lda + l]) * f64::from(b[l * ldb + j]);
+                sum += f64::from(alpha) * product;
+                scale += (f64::from(alpha) * product).abs();
+            }
+        }
+        if beta != 0.0 {
+            sum += f64::from(beta) * f64::from(old[at]);
+            scale += (f64::from(beta) * f64::from(old[at])).abs();
+        }
+        // Each of k additions may round once.
+        let limit = scale * f64::from(f32::EPSILON) * (k as f64 + 4.0);
+        assert!(
+            (f64::from(got) - sum).abs() <= limit,
+            "{what}: element {i}, {j} is {got}, not {sum}"
+        );
+    }
+}
+
 #[test]
 fn products_equal_their_definition_for_all_sizes_strides_and_factors() {
     for (name, engine) in engines() {
@@ -75,69 +137,18 @@ fn products_equal_their_definition_for_all_sizes_strides_and_factors() {
         for round in 0..150 {
             // Some are large enough for several threads.
             let most = if round % 10 == 0 { 200 } else { 24 };
-            let (m, n, k) = (
-                numbers.below(most),
-                numbers.below(most),
-                numbers.below(most),
-            );
-            let (lda, ldb, ldc) = (
-                (k + numbers.below(4)).max(1),
-                (n + numbers.below(4)).max(1),
-                (n + numbers.below(4)).max(1),
-            );
-            let (alpha, beta) = (numbers.factor(), numbers.factor());
-            let mut a = numbers.fill(elements(m, k, lda));
-            let b = numbers.fill(elements(k, n, ldb));
-            let mut c = numbers.fill(elements(m, n, ldc));
-            // What is not read may be anything.
-            if beta == 0.0 {
-                c.fill(f32::NAN);
-            }
-            if alpha == 0.0 {
-                a.fill(f32::NAN);
-            }
-            let old = c.clone();
-            let call = Sgemm {
-                m,
-                n,
-                k,
-                alpha,
-                a: &a,
-                lda,
-                b: &b,
-                ldb,
-                beta,
-                c: &mut c,
-                ldc,
-            };
-            engine.multiply(call).unwrap();
-            let what = format!("{name}: {m} {n} {k}, {lda} {ldb} {ldc}, {alpha} {beta}");
-            for (at, &got) in c.iter().enumerate() {
-                let (i, j) = (at / ldc, at % ldc);
-                if j >= n {
-                    // Between the rows nothing is written.
-                    assert_eq!(got.to_bits(), old[at].to_bits(), "{what}");
-                    continue;
-                }
-                let (mut sum, mut scale) = (0.0_f64, 1e-30_f64);
-                if alpha != 0.0 {
-                    for l in 0..k {
-                        let product = f64::from(a[i * lda + l]) * f64::from(b[l * ldb + j]);
-                        sum += f64::from(alpha) * product;
-                        scale += (f64::from(alpha) * product).abs();
-                    }
-                }
-                if beta != 0.0 {
-                    sum += f64::from(beta) * f64::from(old[at]);
-                    scale += (f64::from(beta) * f64::from(old[at])).abs();
-                }
-                // Each of k additions may round once.
-                let limit = scale * f64::from(f32::EPSILON) * (k as f64 + 4.0);
-                assert!(
-                    (f64::from(got) - sum).abs() <= limit,
-                    "{what}: element {i}, {j} is {got}, not {sum}"
-                );
-            }
+            let sizes = [(); 3].map(|()| numbers.below(most));
+            check(&name, &engine, &mut numbers, sizes, 1);
+        }
+    }
+}
+
+#[test]
+fn large_products_are_made_of_blocks_and_equal_their_definition_too() {
+    for (name, engine) in engines() {
+        let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+        for sizes in [[1024, 1024, 1024], [1030, 1537, 1100], [1024, 1027, 1023]] {
+            check(&name, &engine, &mut numbers, sizes, 509);
         }
     }
 }

@@ -55,7 +55,7 @@ fn overhead(rows: &[Row], iterations: usize, no_vsock: Option<&str>) -> Result<S
          Written by `cargo xtask bench overhead --write docs`; run it to have the figures of your machine.\n\n\
          Machine: {}.\n\n\
          ## Beside a model\n\n\
-         A picture is classified in several ways that take turns, picture by picture, each in a process of its own:\n\
+         A picture is classified in several ways that take turns, picture by picture, each in processes of its own:\n\
          *native* (the same decoder, preprocessing and engine, called directly), *in process* (vaccel with\n\
          the `onnx` plugin), and through an agent with a worker process of its own, over each transport. Times are in\n\
          milliseconds, {iterations} iterations of each, nothing left out. Percent are of the medians, over native in the same run.\n\
