@@ -100,8 +100,9 @@ pub(crate) fn run(prefix: &Path, iterations: usize) -> Result<Vec<Row>> {
             let picture = &pictures[size];
             eprintln!("{net}, {} KB", picture.kilobytes);
             let start = || -> Result<Vec<Runner>> {
-                let start =
-                    |name, address| Runner::start(prefix, model, &picture.path, name, address);
+                let start = |name: &str, address: Option<&str>| {
+                    Runner::start(prefix, model, &picture.path, name, address)
+                };
                 let mut ways = vec![start("native", None)?, start("in process", None)?];
                 for address in agent.addresses() {
                     let name = address.split(':').next().unwrap_or("?");
