@@ -13,7 +13,6 @@ use zune_jpeg::JpegDecoder;
 use crate::error::{Error, Result};
 use crate::jpeg;
 use crate::picture::{MAX_PIXELS, Picture};
-use crate::spare;
 
 /// How large a picture may be; what is larger is refused before memory is taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,10 +148,7 @@ fn decode_jpeg(encoded: &[u8], limits: &Limits) -> Result<Picture> {
     }
     let strict = decoder.options().set_strict_mode(true);
     decoder.set_options(strict);
-    let bytes = decoder.output_buffer_size();
-    let bytes = bytes.ok_or_else(|| bad(&"its headers do not tell its size"))?;
-    let mut rgb = spare::zeros(bytes);
-    decoder.decode_into(&mut rgb).map_err(|e| bad(&e))?;
+    let rgb = decoder.decode().map_err(|e| bad(&e))?;
 
     let picture = Picture::new(width, height, rgb)?;
     match frame.orientation {

@@ -59,7 +59,6 @@ mod postprocess;
 mod preprocess;
 mod python;
 mod result;
-mod spare;
 mod tensor;
 mod validate;
 mod words;

@@ -1,7 +1,6 @@
 //! A decoded picture.
 
 use crate::error::{Error, Result};
-use crate::spare;
 
 /// What is made of a picture has at most 8 bytes for each pixel, and a vector at most
 /// `isize::MAX` bytes: on 32 bit machines this is a number that a file can have.
@@ -58,8 +57,8 @@ impl Picture {
 
     /// Gives the bytes away.
     #[must_use]
-    pub fn into_rgb(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.rgb)
+    pub fn into_rgb(self) -> Vec<u8> {
+        self.rgb
     }
 
     /// Takes any image that has at least one pixel.
@@ -83,12 +82,6 @@ impl Picture {
 
     pub(crate) fn rgb_mut(&mut self) -> &mut [u8] {
         &mut self.rgb
-    }
-}
-
-impl Drop for Picture {
-    fn drop(&mut self) {
-        spare::keep(std::mem::take(&mut self.rgb));
     }
 }
 

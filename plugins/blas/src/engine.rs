@@ -97,7 +97,7 @@ fn scale(call: Sgemm<'_>) {
 /// for them stays in a cache.
 const BLOCK: usize = 512;
 /// From this side on all three count as large.
-const LARGE: usize = 1024;
+const LARGE: usize = 1536;
 
 fn built_in(call: Sgemm<'_>, threads: usize) {
     let work = call.m.saturating_mul(call.n).saturating_mul(call.k);
