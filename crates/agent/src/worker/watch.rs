@@ -239,16 +239,28 @@ mod tests {
 
     struct Work {
         running: AtomicU64,
+        looks: AtomicU64,
         long: Mutex<Sender<u64>>,
+    }
+
+    impl Work {
+        fn new(long: &Sender<u64>) -> Arc<Self> {
+            Arc::new(Self {
+                running: AtomicU64::new(0),
+                looks: AtomicU64::new(0),
+                long: Mutex::new(long.clone()),
+            })
+        }
     }
 
     impl Watched for Work {
         fn running(&self) -> u64 {
+            self.looks.fetch_add(1, Ordering::Relaxed);
             self.running.load(Ordering::SeqCst)
         }
 
         fn begun(&self) -> u64 {
-            self.running()
+            self.running.load(Ordering::SeqCst)
         }
 
         fn takes_long(self: Arc<Self>, number: u64) {
@@ -268,10 +280,7 @@ mod tests {
         let (long, told) = channel();
         let works: Vec<_> = (0..3)
             .map(|number| {
-                let work = Arc::new(Work {
-                    running: AtomicU64::new(0),
-                    long: Mutex::new(long.clone()),
-                });
+                let work = Work::new(&long);
                 watch.add(number, Arc::clone(&work));
                 work
             })
@@ -307,5 +316,26 @@ mod tests {
         assert!(told.iter().all(|&number| number == 1), "{told:?}");
         watch.remove(0);
         assert_eq!(Arc::strong_count(&works[0]), 1);
+    }
+
+    #[test]
+    fn while_brief_operations_follow_each_other_it_looks_more_and_more_rarely() {
+        let watch = Watch::start().unwrap();
+        let (long, told) = channel();
+        let work = Work::new(&long);
+        watch.add(1, Arc::clone(&work));
+        let end = Instant::now() + Duration::from_millis(600);
+        let mut number = 1;
+        while Instant::now() < end {
+            number += 2;
+            work.running.store(number, Ordering::SeqCst);
+            watch.rouse(true);
+        }
+        // Every 4 ms they would be 150 looks, each of which asks thrice.
+        let looks = work.looks.load(Ordering::Relaxed);
+        assert!(looks < 300, "{looks} in 600 ms");
+        // One that turns out to take long is found all the same.
+        let found = std::iter::from_fn(|| told.recv_timeout(PATIENCE).ok());
+        assert!(found.take(1000).any(|long| long == number));
     }
 }

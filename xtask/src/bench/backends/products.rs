@@ -4,12 +4,14 @@ use crate::bench::floor::peak;
 use crate::bench::sample::median;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vaccel::{Session, Sgemm};
 
 /// Sides of the square matrices.
 pub(super) const SIZES: [usize; 6] = [64, 128, 256, 512, 1024, 2048];
 const ROUNDS: usize = 9;
+/// Time for the threads of a library to fall asleep.
+const REST: Duration = Duration::from_millis(100);
 /// Multiply-adds of a round: a few milliseconds of any size.
 const WORK: usize = 1 << 30;
 
@@ -36,6 +38,8 @@ pub(super) fn measure(engine: &str) -> Result<Rates> {
         let calls = WORK / (size * size * size) + 1;
         let (mut reached, mut possible) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
+            // Threads of a library may look for more work for a while.
+            std::thread::sleep(REST);
             possible.push(peak::gflops(threads));
             session.sgemm(&sizes, &a, &b, &mut c)?;
             let begin = Instant::now();

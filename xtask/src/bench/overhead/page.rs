@@ -92,7 +92,7 @@ fn transport(lines: &[Line]) -> Result<String> {
         "\n## The transport\n\n\
          Figures of `cargo xtask bench transport --peers`: medians of 5 rounds, each beside a floor that was measured in the same\n\
          run with the same placement (a bare round trip over the same kind of socket, or through bare shared memory; a copy).\n\
-         A target that is missed is marked.\n\n\
+         A target that is missed is marked; [profiles](profiles.md) say why.\n\n\
          ![empty calls](transport.svg)\n\n![1 MB in](transport-1mb.svg)\n\n\
          | figure | value | p99 | floor | ratio | target |\n| --- | --- | --- | --- | --- | --- |\n",
     );
