@@ -243,6 +243,12 @@ impl Worker {
             cache.forget(number);
         }
         tenants.left(connection.tenant);
+        if !connection.opened
+            && let Some(told) = self.told.iter_mut().find(|t| t.tenant == connection.tenant)
+        {
+            // It may be that what was told did not arrive.
+            told.version = 0;
+        }
         let stays = self.used == Use::Shared && self.state != State::Retired;
         if self.connections.is_empty() && !stays && self.is_heard() {
             // Nothing of one tenant is left for another.

@@ -113,7 +113,8 @@ impl Service {
         let begun = descriptor
             .ok_or_else(|| std::io::Error::from_raw_os_error(libc::EMFILE))
             .and_then(|descriptor| {
-                let tenant = tenant.ok_or(std::io::ErrorKind::NotFound)?;
+                let unknown = || std::io::Error::other("nothing is known of its tenant");
+                let tenant = tenant.ok_or_else(unknown)?;
                 self.open(number, tenant, origin, descriptor)
             });
         if let Err(e) = begun {
@@ -172,8 +173,19 @@ impl Service {
             known.set_terms(terms);
             return Ok(());
         }
-        let ledger = ledger.context("the ledger of a tenant is missing")?;
-        let ledger = Ledger::open(&ledger).context("the ledger of a tenant")?;
+        // No room for its descriptor, or its memory: that is no reason to end those who are here.
+        // The agent tells of the tenant again with its next connection.
+        let ledger = match ledger.as_ref().map(Ledger::open) {
+            Some(Ok(ledger)) => ledger,
+            Some(Err(e)) => {
+                error!("the ledger of a tenant cannot be used: {e}");
+                return Ok(());
+            }
+            None => {
+                error!("the ledger of a tenant was lost: too many open files");
+                return Ok(());
+            }
+        };
         let row = usize::try_from(row).unwrap_or(usize::MAX);
         let tenant = Tenant::new(number, row, ledger, terms);
         tenants.insert(number, Arc::new(tenant));
