@@ -37,7 +37,8 @@ pub fn send_to_worker(
     Ok(())
 }
 
-/// Receives from the agent; `None` when the agent is gone.
+/// Receives from the agent; `None` when the agent is gone. A message comes without its descriptor
+/// where this process has no room for one more.
 ///
 /// # Errors
 /// Those of the socket; `InvalidData` for what is not a message.
@@ -47,7 +48,7 @@ pub fn receive_from_agent(channel: impl AsFd) -> io::Result<Option<(ToWorker, Op
         return Ok(None);
     };
     let message = ToWorker::decode(&bytes[..length]).ok_or_else(not_a_message)?;
-    if message.has_descriptor() != fd.is_some() {
+    if fd.is_some() && !message.has_descriptor() {
         return Err(not_a_message());
     }
     Ok(Some((message, fd)))
@@ -168,23 +169,30 @@ mod tests {
     }
 
     #[test]
-    fn a_message_whose_descriptors_find_no_room_arrives_without_them() {
+    fn a_message_whose_descriptors_find_no_room_arrives_all_the_same() {
         let (agent, worker) = pair();
-        let message = ToWorker::Leave;
+        let message = ToWorker::Connection {
+            number: 7,
+            tenant: 3,
+            origin: "here".into(),
+        };
+        // The receiver has room for one.
         let fds = [agent.as_fd(), worker.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
         let bytes = message.encode();
-        sendmsg(
-            &agent,
-            &[IoSlice::new(&bytes)],
-            &mut ancillary,
-            SendFlags::NOSIGNAL,
-        )
-        .unwrap();
-        let (got, _) = receive_from_agent(&worker).unwrap().unwrap();
-        assert_eq!(got, message);
+        let bytes = [IoSlice::new(&bytes)];
+        sendmsg(&agent, &bytes, &mut ancillary, SendFlags::NOSIGNAL).unwrap();
+        let (got, fd) = receive_from_agent(&worker).unwrap().unwrap();
+        assert!(got == message && fd.is_some());
+        // And none at all.
+        send_to_worker(&agent, &message, None).unwrap();
+        let (got, fd) = receive_from_agent(&worker).unwrap().unwrap();
+        assert!(got == message && fd.is_none());
+        // One that nobody asked for is no message.
+        send_to_worker(&agent, &ToWorker::Leave, Some(worker.as_fd())).unwrap();
+        assert!(receive_from_agent(&worker).is_err());
     }
 
     #[test]
