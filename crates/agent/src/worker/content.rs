@@ -185,6 +185,9 @@ impl Sending {
             }),
             (handoff::Content::NotKept, _) => Ok(Held { file, _claim: None }),
             (handoff::Content::Failed { code, reason }, _) => Err(Failure::new(code, reason)),
+            (handoff::Content::Here, None) => {
+                Err(Failure::new(libc::EMFILE, "too many open files"))
+            }
             _ => Err(Failure::new(EREMOTEIO, "the agent gave an odd answer")),
         }
     }
