@@ -203,22 +203,20 @@ impl FrameWriter {
         let mut tail_sent = 0;
         let mut sent = 0;
         let long = frame.len() > LONG;
-        let first = match long {
-            false => self.push(&tail, &mut tail_sent, frame, &mut sent),
-            true => Ok(Try::Full),
-        };
-        match first {
-            Ok(Try::All) => {
-                tail.clear();
-                gate.tail = tail;
-                self.set_midway(&mut gate, false);
-                self.let_in(&gate);
-                return Ok(());
-            }
-            Ok(Try::Full) => {}
-            Err(error) => {
-                self.let_in(&gate);
-                return Err(lose(&self.stream, &mut gate, &error));
+        if !long {
+            match self.push(&tail, &mut tail_sent, frame, &mut sent) {
+                Ok(Try::All) => {
+                    tail.clear();
+                    gate.tail = tail;
+                    self.set_midway(&mut gate, false);
+                    self.let_in(&gate);
+                    return Ok(());
+                }
+                Ok(Try::Full) => {}
+                Err(error) => {
+                    self.let_in(&gate);
+                    return Err(lose(&self.stream, &mut gate, &error));
+                }
             }
         }
         gate.busy = true;

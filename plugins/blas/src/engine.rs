@@ -108,11 +108,9 @@ fn built_in(call: Sgemm<'_>, threads: usize) {
     };
     let large = call.m.min(call.n).min(call.k) >= LARGE;
     let block = if large { BLOCK } else { usize::MAX };
-    let mut column = 0;
-    while column < call.n {
+    for column in (0..call.n).step_by(block) {
         let n = block.min(call.n - column);
-        let mut inner = 0;
-        while inner < call.k {
+        for inner in (0..call.k).step_by(block) {
             let k = block.min(call.k - inner);
             // What has been added up so far stays.
             let beta = if inner == 0 { call.beta } else { 1.0 };
@@ -143,8 +141,6 @@ fn built_in(call: Sgemm<'_>, threads: usize) {
                     parallelism,
                 );
             }
-            inner += k;
         }
-        column += n;
     }
 }

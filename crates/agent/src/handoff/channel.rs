@@ -267,6 +267,8 @@ mod tests {
         for (content, fd) in [
             (Content::Here, true),
             (Content::Send { offset: 5 << 32 }, true),
+            // There was no room for it.
+            (Content::Here, false),
             (Content::NotKept, false),
             (Content::failed(-5, "no"), false),
         ] {

@@ -35,7 +35,7 @@ pub struct Pace {
 
 /// Each grows by one with each run of its kind and is halved by one that is not: now and then
 /// the system takes the processor away from a brief one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counts {
     brief: AtomicU8,
     long: AtomicU8,
@@ -43,12 +43,8 @@ struct Counts {
 
 impl Default for Pace {
     fn default() -> Self {
-        let counts = || Counts {
-            brief: AtomicU8::new(0),
-            long: AtomicU8::new(0),
-        };
         Self {
-            counts: std::array::from_fn(|_| counts()),
+            counts: std::array::from_fn(|_| Counts::default()),
         }
     }
 }

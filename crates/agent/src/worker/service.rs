@@ -175,14 +175,11 @@ impl Service {
         }
         // No room for its descriptor, or its memory: that is no reason to end those who are here.
         // The agent tells of the tenant again with its next connection.
-        let ledger = match ledger.as_ref().map(Ledger::open) {
-            Some(Ok(ledger)) => ledger,
-            Some(Err(e)) => {
+        let none = || std::io::Error::from_raw_os_error(libc::EMFILE);
+        let ledger = match ledger.ok_or_else(none).and_then(|fd| Ledger::open(&fd)) {
+            Ok(ledger) => ledger,
+            Err(e) => {
                 error!("the ledger of a tenant cannot be used: {e}");
-                return Ok(());
-            }
-            None => {
-                error!("the ledger of a tenant was lost: too many open files");
                 return Ok(());
             }
         };

@@ -1,8 +1,8 @@
 //! What vaccel costs beside the model: pictures classified without it, with it in process, and
 //! through the agent.
 //!
-//! Each way is a process of its own, several times. They take turns, picture by picture, so that whatever slows the
-//! machine down slows all of them; nothing is filtered out. "Native" is the same decoder, the same preprocessing and the same
+//! Each way is a process of its own, several times. They take turns, picture by picture, so that
+//! whatever slows the machine down slows all of them; nothing is filtered out. "Native" is the same decoder, the same preprocessing and the same
 //! engine, called by this program directly.
 
 mod native;
@@ -100,10 +100,10 @@ pub(crate) fn run(prefix: &Path, iterations: usize) -> Result<Vec<Row>> {
             let picture = &pictures[size];
             eprintln!("{net}, {} KB", picture.kilobytes);
             let start = || -> Result<Vec<Runner>> {
-                let start = |name: &str, address: Option<&str>| {
+                let runner = |name: &str, address: Option<&str>| {
                     Runner::start(prefix, model, &picture.path, name, address)
                 };
-                let mut ways = vec![start("native", None)?, start("in process", None)?];
+                let mut ways = vec![runner("native", None)?, runner("in process", None)?];
                 for address in agent.addresses() {
                     let name = address.split(':').next().unwrap_or("?");
                     // This machine is its own host.
@@ -111,7 +111,7 @@ pub(crate) fn run(prefix: &Path, iterations: usize) -> Result<Vec<Row>> {
                         Ok(port) if name == "vsock" => format!("vsock://1:{port}"),
                         _ => address.clone(),
                     };
-                    ways.push(start(name, Some(&address))?);
+                    ways.push(runner(name, Some(&address))?);
                 }
                 Ok(ways)
             };

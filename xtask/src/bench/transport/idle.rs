@@ -86,11 +86,14 @@ fn held(agent: &Agent) -> Result<Vec<Figure>> {
         "wakeups of idle connections, unix",
         "connection and session opened, unix",
     );
+    let of_memory = || {
+        Figure::at_most(name, memory, "KiB", MEMORY).with_note(format!(
+            "anonymous and shared memory (PSS) of agent and worker, {MEASURED} connections"
+        ))
+    };
     let Some(why) = open.stopped else {
         return Ok(vec![
-            Figure::at_most(name, memory, "KiB", MEMORY).with_note(format!(
-                "anonymous and shared memory (PSS) of agent and worker, {MEASURED} connections"
-            )),
+            of_memory(),
             woken_figure(wakeups, woken)
                 .with_note(format!("all threads of both, {count} connections")),
             all,
@@ -102,9 +105,7 @@ fn held(agent: &Agent) -> Result<Vec<Figure>> {
     let same = agent.workers()? == workers;
     Ok(vec![
         if count >= MEASURED {
-            Figure::at_most(name, memory, "KiB", MEMORY).with_note(format!(
-                "anonymous and shared memory (PSS) of agent and worker, {MEASURED} connections"
-            ))
+            of_memory()
         } else {
             Figure::missing(name, "KiB", &why)
         },
