@@ -1,32 +1,51 @@
-"""Compiles an ONNX model with TVM into a shared library for the processor that it runs on.
+"""Compiles ONNX models with TVM into shared libraries for the processor that it runs on.
 
     pip install apache-tvm==0.27.0 apache-tvm-ffi==0.1.15.post2 onnx==1.23.2
-    python models/train/compile_tvm.py models/digits-8x8/model.onnx model.so
+    python models/train/compile_tvm.py target/tvm-models models/*/model.onnx
 
-What was compiled is run once, so that what cannot run is not kept.
+writes `target/tvm-models/<model>/model.so`, and beside it `features.so`, which also gives what goes into
+the last layer, where that is a matrix. What was compiled is run once, so that what cannot run is not
+kept; what is newer than its source and this script is not compiled again.
 """
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import tvm
+from onnx import TensorProto, helper
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
 
-def main(source, target):
-    model = onnx.load(source)
-    library = relax.build(from_onnx(model), target="llvm")
-    library.export_library(target + ".new.so")
-    machine = relax.VirtualMachine(tvm.runtime.load_module(target + ".new.so"), tvm.cpu())
+def compile_model(model, target):
+    """Compiles a model, and runs it."""
+    new = target.with_suffix(".new.so")
+    relax.build(from_onnx(model), target="llvm").export_library(str(new))
+    machine = relax.VirtualMachine(tvm.runtime.load_module(str(new)), tvm.cpu())
     # Whatever length is open is 1.
-    given = model.graph.input[0]
-    dims = [d.dim_value or 1 for d in given.type.tensor_type.shape.dim]
+    dims = [d.dim_value or 1 for d in model.graph.input[0].type.tensor_type.shape.dim]
     found = machine["main"](tvm.runtime.tensor(np.zeros(dims, "float32"), tvm.cpu()))
-    print(f"{target}: {given.name} {dims} gives {found.shape}")
-    os.replace(target + ".new.so", target)
+    shapes = [one.shape for one in ([found] if hasattr(found, "shape") else found)]
+    print(f"{target}: {dims} gives {shapes}", flush=True)
+    os.replace(new, target)
+
+
+def main(folder, *sources):
+    for source in map(Path, sources):
+        target = Path(folder) / source.parent.name / "model.so"
+        made = target.stat().st_mtime if target.exists() else 0
+        if made > max(source.stat().st_mtime, Path(__file__).stat().st_mtime):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        last = onnx.load(source).graph.node[-1]
+        if last.op_type == "Gemm":
+            model = onnx.load(source)
+            model.graph.output.append(helper.make_tensor_value_info(last.input[0], TensorProto.FLOAT, None))
+            compile_model(model, target.with_name("features.so"))
+        compile_model(onnx.load(source), target)
 
 
 main(*sys.argv[1:])

@@ -1,179 +1,194 @@
-"""Writes the small digits in other formats than ONNX, from the weights of its ONNX file.
+"""Writes the nets in other formats than ONNX, from the weights of their ONNX files.
 
-    pip install onnx==1.17.0 tensorflow-cpu==2.21.0 torch==2.7.1
-    python models/train/formats.py [tensorflow] [torch]
+    pip install numpy pillow onnx==1.17.0 onnxruntime==1.20.1 tensorflow-cpu==2.21.0 torch==2.7.1
+    python models/train/formats.py [tensorflow] [torch] [reference] [TASK ...]
 
-Every format is compared with NumPy's own computation before it is kept.
+Every format is compared with the ONNX file on pictures of the test set, and measured on all of it, before
+it is kept. `reference` writes what the tests of the backends compare with. TensorFlow and Torch can be
+installed apart: name the one that is there.
 """
 
-import sys
+import argparse
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
-MODEL = Path(__file__).parent.parent / "digits-8x8"
-# How far logits may be from the reference: rounding, or 8 bit (TensorFlow's own interpreter is off
-# by 0.271).
-EXACT, QUANTISED = 2e-4, 0.3
+import evaluate
+import graph
+import metrics
+from check import MODELS, TASKS, passes
 
-
-def weights():
-    """Kernels and biases in the order of the layers: three convolutions, one matrix."""
-    graph = onnx.load(MODEL / "model.onnx").graph
-    arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    layers = []
-    for node in graph.node:
-        if node.op_type in ("Conv", "Gemm"):
-            layers.append([arrays[name] for name in node.input[1:]])
-    print([node.op_type for node in graph.node], [layer[0].shape for layer in layers])
-    return layers
-
-
-def keras(layers):
-    """The same net with a picture of [1, 1, 8, 8] in front, as the ONNX file takes it."""
-    import tensorflow as tf
-
-    x = given = tf.keras.Input(batch_shape=(1, 1, 8, 8), name="input")
-    x = tf.keras.layers.Permute((2, 3, 1))(x)
-    for at, (kernel, bias) in enumerate(layers[:3]):
-        layer = tf.keras.layers.Conv2D(kernel.shape[0], kernel.shape[2], padding="same", activation="relu")
-        x = layer(x)
-        layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])
-        if at == 1:
-            x = tf.keras.layers.MaxPooling2D(2)(x)
-    # Flattened with the channels in front, as the matrix expects.
-    x = tf.keras.layers.Flatten()(tf.keras.layers.Permute((3, 1, 2))(x))
-    layer = tf.keras.layers.Dense(10, name="logits")
-    x = layer(x)
-    layer.set_weights([layers[3][0].T, layers[3][1]])
-    return tf.keras.Model(given, x)
+# How far numbers may be from those of the ONNX file, as a part of the largest of them: rounding.
+EXACT = 2e-5
+# 8 bit: what a metric may lose.
+LOSS = {"digits-8x8": 0.01, "classify": 0.01, "detect": 0.02, "segment": 0.02, "pose": 0.02, "depth": 0.03}
+# Operators that stay in f32 in a file of 8 bit: boxes of 0 to 224 and scores of 0 to 1 have no scale in
+# common, and what follows an exponential has too few steps.
+KEPT = {
+    "detect": ["EXP", "LOGISTIC", "CONCATENATION", "MUL", "MINIMUM", "MAXIMUM", "RESHAPE", "STRIDED_SLICE"],
+    "depth": ["EXP", "MUL", "MINIMUM", "MAXIMUM", "RESHAPE"],
+}
+# Pictures that scales are taken from, and that numbers are compared on.
+EXAMPLES, COMPARED = 100, 8
+REFERENCE = MODELS.parent / "tests/backends"
 
 
-def digits():
-    """The test pictures and what the reference gave for each."""
-    images = np.load(MODEL / "test.npz")["images"][..., 0].astype(np.float32) / 255
-    reference = MODEL.parent.parent / "tests/backends/reference-digits-8x8.npz"
-    return images[:, None, None], np.load(reference)["logits"]
+class Other(evaluate.Model):
+    """A model folder whose net is run by something else."""
+
+    def __init__(self, task, last, run):
+        super().__init__(MODELS / task)
+        self.last, self.other = last, run
+
+    def run(self, pixels):
+        picture = evaluate.Image.fromarray(pixels)
+        x = self.tensor(picture)
+        value = np.asarray(self.other(np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if self.last else x))
+        return (value.transpose(0, 3, 1, 2) if self.last and value.ndim == 4 else value), picture
 
 
-def check(name, run, tolerance):
-    """Compares all test pictures with the reference."""
-    worst = max(float(np.abs(run(x)[0] - y).max()) for x, y in zip(*digits()))
-    print(f"{name}: off by {worst:.1e} at most")
-    if worst > tolerance:
-        raise SystemExit(f"{name} is off by more than {tolerance}")
+class Export:
+    """One model on its way into other formats."""
+
+    def __init__(self, task):
+        self.task = task
+        self.folder = MODELS / task
+        self.net = graph.read(self.folder / "model.onnx")
+        self.model = evaluate.Model(self.folder)
+        self.rule = json.loads((self.folder / "metrics.json").read_text())
+        with np.load(self.folder / self.rule["test_set"]) as test:
+            self.test = dict(test)
+
+    def check(self, name, run, last, quantised=False):
+        """Compares with the ONNX file, and measures on the test set."""
+        other = Other(self.task, last, run)
+        off = largest = 0.0
+        for pixels in self.test["images"][:COMPARED]:
+            expected, got = self.model.run(pixels)[0], other.run(pixels)[0]
+            assert expected.shape == got.shape, f"{name}: {got.shape} instead of {expected.shape}"
+            off, largest = max(off, float(np.abs(got - expected).max())), max(largest, float(np.abs(expected).max()))
+        value = metrics.measure(self.rule["metric"], other, self.test)
+        print(f"{self.task}, {name}: off by {off:.1e} of {largest:.1e}, {self.rule['metric']} {value:.5f}", flush=True)
+        rule = dict(self.rule)
+        if quantised:
+            rule["threshold"] += LOSS[self.task] * (1 if rule["lower_is_better"] else -1)
+        if not passes(value, rule) or off > EXACT * largest and not quantised:
+            raise SystemExit(f"{self.task}: {name} is not what the ONNX file is")
+
+    def describe(self, name, file, last):
+        """The description of the ONNX file for another one, without names of tensors; no file is the
+        folder itself."""
+        section, lines = "", []
+        for line in (self.folder / "model.toml").read_text().splitlines():
+            section = line if line.startswith("[") else section
+            key = line.split("=")[0].strip()
+            if key == "name" and section != "[model]":
+                continue
+            if key == "file":
+                line = f'file = "{file}"' if file else None
+            elif key == "layout" and last:
+                line = 'layout = "nhwc"'
+            elif key == "labels" and ".txt" in line:
+                # Nothing of a description lies outside its folder.
+                line = f"labels = {json.dumps(self.model.labels())}"
+            if last and line:
+                line = line.replace("[N, 3, 224, 224]", "[N, 224, 224, 3]")
+                for maps in ("[N, 11, 112, 112]", "[N, 14, 56, 56]"):
+                    n, channels, height, width = maps.split(", ")
+                    line = line.replace(maps, f"{n}, {height}, {width[:-1]}, {channels}]")
+            lines += [line] if line is not None else []
+        (self.folder / name / "model.toml").write_text("\n".join(lines) + "\n")
+
+    def keep(self, name, file, data, last):
+        """Writes a file and its description."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / file).write_bytes(data)
+        self.describe(name, file, last)
+
+    def tensorflow(self):
+        import tensorflow as tf
+
+        import to_tensorflow as to
+
+        # The small digits take what the ONNX file takes; pictures come as TensorFlow has them.
+        last = self.task != "digits-8x8"
+        module = to.Module(self.net, last)
+        saved = module.function(None)
+        module.serve = saved
+        folder = self.folder / "savedmodel"
+        shutil.rmtree(folder, ignore_errors=True)
+        tf.saved_model.save(module, str(folder), signatures=saved)
+        (folder / "fingerprint.pb").unlink(missing_ok=True)
+        shutil.rmtree(folder / "assets", ignore_errors=True)
+        read = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        self.check("savedmodel", lambda x: read(tf.constant(x))[self.net.output].numpy(), last)
+        self.describe("savedmodel", None, last)
+
+        frozen = to.frozen(module, None)
+        self.check("graphdef", lambda x: frozen(tf.constant(x))[0].numpy(), last)
+        data = frozen.graph.as_graph_def().SerializeToString(deterministic=True)
+        self.keep("graphdef", "model.pb", data, last)
+
+        data = to.lite(module)
+        self.check("tflite", to.lite_runner(data), last)
+        self.keep("tflite", "model.tflite", data, last)
+        pictures = [self.model.tensor(evaluate.Image.fromarray(p)) for p in self.test["images"][:EXAMPLES]]
+        examples = [np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if last else x for x in pictures]
+        data = to.lite(module, examples, KEPT.get(self.task, ()))
+        self.check("tflite-int8", to.lite_runner(data), last, quantised=True)
+        self.keep("tflite-int8", "model.tflite", data, last)
+
+    def torch(self):
+        import torch
+
+        import to_torch as to
+
+        script = to.script(self.net)
+        folder = self.folder / "torchscript"
+        folder.mkdir(exist_ok=True)
+        script.save(str(folder / "model.pt"))
+        read = torch.jit.load(str(folder / "model.pt"))
+        self.check("torchscript", lambda x: read(torch.tensor(x)).detach().numpy(), False)
+        self.describe("torchscript", "model.pt", False)
 
 
-def describe(folder, file):
-    """The description of the ONNX file for another one, without names of tensors; no file is the folder itself."""
-    line = f'file = "{file}"\n' if file else ""
-    text = (MODEL / "model.toml").read_text().replace('file = "model.onnx"\n', line)
-    lines = [line for line in text.splitlines() if line not in ('name = "input"', 'name = "logits"')]
-    (folder / "model.toml").write_text("\n".join(lines) + "\n")
+def picture(test, dims):
+    """The first picture of a test set as numbers that any language makes alike: [1, C, H, W]."""
+    channels, height, width = dims
+    pixels = test["images"][0]
+    rows = np.arange(height) * pixels.shape[0] // height
+    columns = np.arange(width) * pixels.shape[1] // width
+    values = (pixels[rows][:, columns, :channels].astype(np.float32) / 255 - np.float32(0.5)) * 4
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
-def tflite(model, quantised):
-    """Writes and checks a TFLite file; weights and arithmetic of 8 bit when it is quantised."""
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    name = "tflite-int8" if quantised else "tflite"
-    if quantised:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([x] for x in digits()[0][:200])
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        # Runtimes as old as 2.9 take the scales of a dense layer's first channel for all of them,
-        # without an error: 36 of 360 digits were right.
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    data = converter.convert()
-    interpreter = tf.lite.Interpreter(model_content=data)
-    interpreter.allocate_tensors()
-    given, wanted = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-
-    def run(x):
-        interpreter.set_tensor(given["index"], x)
-        interpreter.invoke()
-        return interpreter.get_tensor(wanted["index"])
-
-    check(name, run, QUANTISED if quantised else EXACT)
-    folder = MODEL / name
-    folder.mkdir(exist_ok=True)
-    (folder / "model.tflite").write_bytes(data)
-    describe(folder, "model.tflite")
+def reference(export):
+    """What the ONNX file gives for that picture: every so many of the numbers."""
+    session, path = export.model.session, REFERENCE / f"reference-{export.task}.npz"
+    (value,) = session.run(None, {export.net.input: picture(export.test, export.net.dims[1:])})
+    stride = max(1, value.size // 500) | 1
+    np.savez_compressed(path, values=value.reshape(-1)[::stride], stride=np.int64([stride]))
+    print(f"{path.name}: every {stride}th of {value.shape}, {value.min():.3f} to {value.max():.3f}")
 
 
-def graphs(layers):
-    """Writes and checks a SavedModel and a frozen graph, both with an open batch."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    # Variables of TensorFlow's own: those of Keras 3 are not restored by the C interface.
-    module = tf.Module()
-    module.kernels = [tf.Variable(kernel.transpose(2, 3, 1, 0)) for kernel, _ in layers[:3]]
-    module.kernels.append(tf.Variable(layers[3][0].T))
-    module.biases = [tf.Variable(bias) for _, bias in layers]
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 1, 8, 8], tf.float32, name="input")])
-    def serve(input):
-        x = tf.transpose(input, [0, 2, 3, 1])
-        for at in range(3):
-            x = tf.nn.relu(tf.nn.conv2d(x, module.kernels[at], 1, "SAME") + module.biases[at])
-            if at == 1:
-                x = tf.nn.max_pool2d(x, 2, 2, "VALID")
-        # Flattened with the channels in front, as the matrix expects.
-        x = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, layers[3][0].shape[1]])
-        return {"logits": tf.matmul(x, module.kernels[3]) + module.biases[3]}
-
-    module.serve = serve
-    folder = MODEL / "savedmodel"
-    tf.saved_model.save(module, str(folder), signatures=serve)
-    (folder / "fingerprint.pb").unlink(missing_ok=True)
-    read = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    check("savedmodel", lambda x: read(tf.constant(x))["logits"].numpy(), EXACT)
-
-    frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
-    folder = MODEL / "graphdef"
-    folder.mkdir(exist_ok=True)
-    check("graphdef", lambda x: frozen(tf.constant(x))[0].numpy(), EXACT)
-    (folder / "model.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString(deterministic=True))
-    describe(folder, "model.pb")
-    # A SavedModel is its folder.
-    describe(MODEL / "savedmodel", None)
-
-
-def torchscript(layers):
-    """Writes and checks a TorchScript file."""
-    import torch
-
-    modules = []
-    for at, (kernel, bias) in enumerate(layers[:3]):
-        modules += [torch.nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], padding="same"), torch.nn.ReLU()]
-        modules[-2].weight.data, modules[-2].bias.data = map(torch.tensor, (kernel, bias))
-        if at == 1:
-            modules.append(torch.nn.MaxPool2d(2))
-    modules += [torch.nn.Flatten(), torch.nn.Linear(layers[3][0].shape[1], 10)]
-    modules[-1].weight.data, modules[-1].bias.data = map(torch.tensor, layers[3])
-    script = torch.jit.script(torch.nn.Sequential(*modules).eval())
-    check("torchscript", lambda x: script(torch.tensor(x)).detach().numpy(), EXACT)
-    folder = MODEL / "torchscript"
-    folder.mkdir(exist_ok=True)
-    script.save(str(folder / "model.pt"))
-    describe(folder, "model.pt")
-
-
-def main(wanted):
-    layers = weights()
-    if "tensorflow" in wanted:
-        model = keras(layers)
-        check("keras", lambda x: model(x).numpy(), EXACT)
-        tflite(model, quantised=False)
-        tflite(model, quantised=True)
-        graphs(layers)
-    if "torch" in wanted:
-        torchscript(layers)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", nargs="*", choices=[[], "tensorflow", "torch", "reference", *TASKS], help="all")
+    named = parser.parse_args().what
+    kinds = [n for n in named if n not in TASKS] or ["tensorflow", "torch", "reference"]
+    tasks = [n for n in named if n in TASKS] or TASKS
+    for task in tasks:
+        export = Export(task)
+        for kind in ("tensorflow", "torch"):
+            if kind in kinds:
+                getattr(export, kind)()
+        # The small digits have theirs for each of their pictures.
+        if "reference" in kinds and task != "digits-8x8":
+            reference(export)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["tensorflow", "torch"])
+    main()

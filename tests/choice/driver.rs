@@ -2,12 +2,14 @@
 //! object a line. What serves it is `VACCEL_PLUGINS`' business.
 //!
 //! ```text
-//! load:NAME:PATH[:OPTIONS]  again:NAME:BACKEND  stale:PATH  info:NAME  run:NAME  unload:NAME
+//! load:NAME:PATH[:OPTIONS]  again:NAME:BACKEND  race:PATH:BACKEND:BACKEND  stale:PATH  info:NAME  run:NAME  unload:NAME
 //! classify:PICTURE  sgemm  vectors  noop  exec:LIBRARY  upload:LIBRARY  flags:NUMBER  session:NUMBER
 //! ```
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Barrier;
+use std::thread;
 use vaccel::{Dtype, Input, Model, Output, Resource, ResourceType, Session, Sgemm, Tensor};
 
 type Done = Result<Value, Box<dyn std::error::Error>>;
@@ -67,6 +69,7 @@ impl State {
                 std::mem::forget(model);
                 about
             }
+            ["race", path, one, other] => self.race(path, [one, other]),
             // A model that somebody else has unloaded.
             ["stale", path] => {
                 let resource = Resource::open(path, ResourceType::Model)?;
@@ -134,6 +137,44 @@ impl State {
         let about = about(&model)?;
         self.models.insert(name.to_owned(), (model, resource));
         Ok(about)
+    }
+
+    /// Several threads load one model at the same time, half of them with the one backend and half
+    /// with the other; what each got. It is unloaded then.
+    fn race(&self, path: &str, backends: [&str; 2]) -> Done {
+        const THREADS: usize = 8;
+        let resource = Resource::open(path, ResourceType::Model)?;
+        resource.register(&self.session)?;
+        let all_there = Barrier::new(THREADS);
+        let load = |asked: &str| {
+            all_there.wait();
+            let loaded = Model::load(&self.session, &resource, &format!("backend={asked}"));
+            let answer = match &loaded {
+                Ok(model) => match about(model).and_then(|about| Ok((about, run(model)?))) {
+                    Ok((about, logits)) => json!({"backend": about["backend"], "ok": logits}),
+                    Err(e) => json!({"code": -1, "error": e.to_string()}),
+                },
+                Err(e) => failed(asked, e),
+            };
+            // The end of one would be the end for all.
+            all_there.wait();
+            (loaded.ok(), json!({"asked": asked, "got": answer}))
+        };
+        let (models, answers): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+            let started = (0..THREADS).map(|i| scope.spawn(move || load(backends[i % 2])));
+            let started: Vec<_> = started.collect();
+            let ended = started.into_iter().map(|thread| thread.join());
+            ended
+                .map(|joined| joined.map_err(|_| "a thread panicked"))
+                .collect::<Result<_, _>>()
+        })?;
+        // Only the first is there to be unloaded.
+        models
+            .into_iter()
+            .flatten()
+            .skip(1)
+            .for_each(std::mem::forget);
+        Ok(json!(answers))
     }
 
     fn model(&self, name: &str) -> Result<&(Model, Resource), String> {

@@ -2,9 +2,13 @@
 //! programs check their own results.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../plugins/xrt/tests/support/mod.rs"]
+mod made;
+
+use made::{Kernel, Parameter, xclbin};
 use serde_json::Value;
 use vaccel_plugin::testing::{is_required, skipped};
-use vaccel_tests::{Agent, Program, stage};
+use vaccel_tests::{Agent, Program, stage, strictest_jail};
 
 /// True when `vaccel info` says that a plugin is ready; where it has to be, it is.
 fn ready(plugin: &str) -> bool {
@@ -127,4 +131,52 @@ fn cascades_of_opencv_draw_boxes_here_and_remotely() {
     let green = |p: &image::Rgb<u8>| p.0 == [0, 200, 0];
     assert!(drawn[0].pixels().any(green), "nothing is drawn");
     assert_eq!(drawn[0], drawn[1], "the same remotely");
+}
+
+#[test]
+fn xrt_has_its_own_process_in_a_jailed_worker_too() {
+    if !ready("xrt") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kernels.xclbin");
+    let parameters = vec![
+        Parameter::Memory,
+        Parameter::Memory,
+        Parameter::Memory,
+        Parameter::Number(4, "unsigned int"),
+    ];
+    let name = "vadd";
+    std::fs::write(&file, xclbin(1, &[Kernel { name, parameters }])).unwrap();
+    let env = [
+        ("XCL_EMULATION_MODE", "noop"),
+        ("VACCEL_XRT_XCLBIN", file.to_str().unwrap()),
+    ];
+    let prefix = stage().unwrap();
+    let jail = strictest_jail(&prefix).unwrap();
+    let options = [
+        "--jail",
+        jail,
+        "--jail-read",
+        folder.path().to_str().unwrap(),
+    ];
+    let agent = Agent::start_with(&prefix, "xrt", &[], &options, &env).unwrap();
+    let add = || {
+        let output = Program::driver(env!("CARGO_BIN_EXE_choice-driver"), &["vectors"])
+            .unwrap()
+            .envs(&[
+                ("VACCEL_PLUGINS", "rpc"),
+                ("VACCEL_RPC_ADDRESS", &agent.address()),
+            ])
+            .output()
+            .unwrap();
+        let answer: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
+        answer["ok"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{output}"))
+            .len()
+    };
+    // The device computes nothing: that buffers went there and back is what there is to see.
+    assert_eq!(add(), 2);
+    assert_eq!(add(), 2);
 }

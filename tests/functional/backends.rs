@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vaccel_plugin::testing::{is_required, skipped};
 
-use vaccel_tests::{Agent, Program, repository, stage, wait_until};
+use vaccel_tests::{Agent, Program, repository, stage, strictest_jail, wait_until};
 
 /// Files of the same model by backend: `[batch, 1, 8, 8]` in, ten numbers out.
 const DIGITS: &[(&str, &[&str])] = &[
@@ -52,16 +52,6 @@ fn ready(plugin: &str) -> bool {
     assert!(!is_required(plugin), "{plugin}: {reason}");
     skipped(plugin, &reason);
     false
-}
-
-/// `strict` where this machine can lock workers in wholly, which is when nothing is left open.
-fn jail() -> &'static str {
-    let report = json(&["info", "--security", "--json"]);
-    if report["strict"] == true {
-        "strict"
-    } else {
-        "on"
-    }
 }
 
 /// A file with a picture as NumPy writes it, and the class of what it shows.
@@ -132,7 +122,8 @@ fn runs_in_a_jailed_worker(plugin: &str) {
     if !ready(plugin) {
         return;
     }
-    let (prefix, jail) = (stage().unwrap(), jail());
+    let prefix = stage().unwrap();
+    let jail = strictest_jail(&prefix).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let pictures = pictures(folder.path());
     let agent = Agent::start(&prefix, plugin, &[], &["--jail", jail]).unwrap();

@@ -162,6 +162,41 @@ fn the_program_goes_before_the_environment_and_that_before_the_description() {
 }
 
 #[test]
+fn threads_that_load_one_model_at_once_get_the_backend_that_they_name_or_an_error() {
+    let plugins = reference();
+    let auto = ("VACCEL_PLUGINS", plugins.as_str());
+    let race = format!("race:{}:onnx:reference", digits("model.onnx"));
+    let alike = format!("race:{}:onnx:onnx", digits("model.onnx"));
+    let steps: Vec<&str> = [&race[..], &alike].repeat(20);
+    let answers = bare(&[auto], &steps);
+    for pair in answers.chunks(2) {
+        let threads = pair[0]["ok"].as_array();
+        let threads = threads.unwrap_or_else(|| panic!("{pair:?}"));
+        let (loaded, refused): (Vec<&Value>, Vec<&Value>) =
+            threads.iter().partition(|t| t["got"].get("ok").is_some());
+        // One of the two has it, for all who asked for it, and the others are told.
+        assert!(!loaded.is_empty(), "{threads:?}");
+        let winner = &loaded[0]["asked"];
+        for thread in &loaded {
+            assert_eq!(&thread["got"]["backend"], winner, "{thread}");
+            assert_eq!(&thread["asked"], winner, "{thread}");
+            assert_eq!(thread["got"]["ok"], loaded[0]["got"]["ok"]);
+        }
+        for thread in refused {
+            assert_ne!(&thread["asked"], winner, "{thread}");
+            let text = error(&thread["got"], EEXIST);
+            assert!(text.contains("unload it first"), "{text}");
+        }
+        let alike = pair[1]["ok"].as_array();
+        let alike = alike.unwrap_or_else(|| panic!("{pair:?}"));
+        assert!(
+            alike.iter().all(|t| t["got"]["backend"] == "onnx"),
+            "{alike:?}"
+        );
+    }
+}
+
+#[test]
 fn a_description_whose_backend_is_missing_is_a_wish_that_is_not_granted() {
     for name in ["openvino", "nosuch"] {
         let (_folder, path) = described(&format!("backend = \"{name}\""));

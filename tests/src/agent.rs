@@ -1,5 +1,6 @@
 //! A running `vaccel-agent`.
 
+use crate::Program;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -26,6 +27,20 @@ impl Agent {
         addresses: &[&str],
         options: &[&str],
     ) -> Result<Self> {
+        Self::start_with(prefix, plugins, addresses, options, &[])
+    }
+
+    /// [`start`](Self::start) with variables, which its workers have too.
+    ///
+    /// # Errors
+    /// When the agent does not start.
+    pub fn start_with(
+        prefix: &Path,
+        plugins: &str,
+        addresses: &[&str],
+        options: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         // Not below target/: the path of a socket has at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("vaccel-").tempdir()?;
         let mut command = Command::new(prefix.join("bin/vaccel-agent"));
@@ -39,6 +54,7 @@ impl Agent {
             .arg("--cache")
             .arg(folder.path().join("cache"))
             .args(options)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         for address in addresses {
@@ -139,4 +155,19 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.stop();
     }
+}
+
+/// `strict` where this machine can lock workers in wholly, which is when nothing is left open.
+///
+/// # Errors
+/// When `vaccel info` does not say.
+pub fn strictest_jail(prefix: &Path) -> Result<&'static str> {
+    let report = Program::new(prefix, "vaccel")
+        .args(["info", "--security", "--json"])
+        .output()?;
+    let report: serde_json::Value = serde_json::from_str(&report)?;
+    Ok(match report["strict"] == true {
+        true => "strict",
+        false => "on",
+    })
 }

@@ -8,7 +8,7 @@ pub mod hostile;
 mod meter;
 mod program;
 
-pub use agent::Agent;
+pub use agent::{Agent, strictest_jail};
 pub use meter::Meter;
 pub use program::{Program, Run, Running};
 

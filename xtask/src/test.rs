@@ -214,14 +214,30 @@ const TVM: [&str; 3] = [
 /// what they are made of, with a Python of their own.
 fn compile_with_tvm() -> Result<()> {
     let script = root().join("models/train/compile_tvm.py");
-    let source = root().join("models/digits-8x8/model.onnx");
-    let folder = std::path::absolute(target_dir().join("tvm-models/digits-8x8"))?;
-    let model = folder.join("model.so");
+    let folder = std::path::absolute(target_dir().join("tvm-models"))?;
     let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified());
-    if let Ok(made) = changed(&model)
-        && made > changed(&source)?
-        && made > changed(&script)?
-    {
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(root().join("models"))? {
+        let from = entry?.path();
+        let (source, about) = (from.join("model.onnx"), from.join("torchscript/model.toml"));
+        let (Some(name), true) = (from.file_name(), about.exists()) else {
+            continue;
+        };
+        // What it takes and gives is as in Torch.
+        let to = folder.join(name);
+        fs::create_dir_all(&to)?;
+        let about = fs::read_to_string(about)?.replace("\"model.pt\"", "\"model.so\"");
+        fs::write(to.join("model.toml"), about)?;
+        let made = changed(&to.join("model.so"));
+        if !made.is_ok_and(|made| {
+            [&source, &script]
+                .iter()
+                .all(|p| changed(p).is_ok_and(|c| c < made))
+        }) {
+            sources.push(source);
+        }
+    }
+    if sources.is_empty() {
         return Ok(());
     }
     let python = target_dir().join("tvm-python");
@@ -232,8 +248,7 @@ fn compile_with_tvm() -> Result<()> {
             .args(["-m", "pip", "install", "--quiet"])
             .args(TVM),
     )?;
-    fs::create_dir_all(&folder)?;
-    process::run(command(&python).arg(script).arg(source).arg(model))
+    process::run(command(&python).arg(script).arg(folder).args(sources))
 }
 
 /// Makes a Python with cffi in the target folder; where that fails, the test that

@@ -13,15 +13,19 @@
 //! When the run of a batch fails, each of its callers runs alone and gets its own answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use vaccel_plugin::{Dtype, Result, Shape, TensorOut, bail, err};
 
+use crate::gather::{Kind, Rows};
 use crate::graph::{Graph, Input, Output};
 use crate::port::Port;
+
+/// Batches whose memory is kept: one runs while the next is gathered.
+const SPARE: usize = 2;
 
 /// How requests are gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +55,8 @@ struct State {
     running: usize,
     /// Batches that still take requests.
     open: Vec<Open>,
+    /// Memory of batches that are over, for the next of the same kind.
+    spare: Vec<(Arc<Kind>, Rows)>,
     /// Set for good when results did not have as many rows as there were in.
     not_rows: bool,
 }
@@ -60,15 +66,27 @@ struct State {
 struct Open {
     kind: Arc<Kind>,
     batch: Arc<Batch>,
+    /// Rows that have a place, and the requests that they are of.
     rows: usize,
-    /// Inputs of those who joined, in the order of the kind's.
-    bytes: Vec<Vec<u8>>,
+    requests: usize,
+    /// Where each request writes its own.
+    memory: Arc<Rows>,
+}
+
+/// A place in a batch.
+struct Place {
+    batch: Arc<Batch>,
+    memory: Arc<Rows>,
+    first: usize,
 }
 
 /// What callers wait for.
 #[derive(Debug, Default)]
 struct Batch {
-    /// The leader's: that the batch is full, or nothing is running any more.
+    /// Requests whose rows are where they belong; changed under the lock.
+    written: AtomicUsize,
+    /// The leader's: that the batch is full, that nothing is running any more, or that rows were
+    /// written.
     go: Condvar,
     /// The others': that there is an outcome.
     done: Condvar,
@@ -83,14 +101,6 @@ struct Whole {
     rest: Vec<i64>,
     row: usize,
     tensor: TensorOut<'static>,
-}
-
-/// Requests of one kind can run together.
-#[derive(Debug, PartialEq, Eq)]
-struct Kind {
-    /// Index, type, lengths beyond the first.
-    inputs: Vec<(usize, Dtype, Vec<i64>)>,
-    outputs: Vec<usize>,
 }
 
 /// One run of a graph.
@@ -131,15 +141,17 @@ impl Queue {
         run: Run<'_>,
     ) -> Result<()> {
         self.requests.fetch_add(1, Relaxed);
-        let Some((kind, rows)) = kind_of(inputs, outputs) else {
+        let Some((kind, rows)) = Kind::of(inputs, outputs) else {
             return self.alone(self.lock(), inputs, outputs, run);
         };
         let mut state = self.lock();
         if state.not_rows || rows >= self.settings.max_batch {
             return self.alone(state, inputs, outputs, run);
         }
-        if let Some((batch, first)) = self.join(&mut state, &kind, rows, inputs) {
-            let state = self.wait(state, &batch);
+        if let Some(place) = self.join(&mut state, &kind, rows) {
+            drop(state);
+            let (batch, first) = (Arc::clone(&place.batch), place.first);
+            let state = self.wait(self.write(place, inputs), &batch);
             if let Some(Some(whole)) = batch.outcome.get() {
                 drop(state);
                 return take_rows(whole, first, rows, outputs);
@@ -149,82 +161,123 @@ impl Queue {
         if state.running == 0 {
             return self.alone(state, inputs, outputs, run);
         }
-        self.lead(state, kind, rows, inputs, outputs, run)
+        match self.open(&mut state, kind, rows) {
+            Some(place) => {
+                drop(state);
+                self.lead(place, rows, inputs, outputs, run)
+            }
+            None => self.alone(state, inputs, outputs, run),
+        }
     }
 
-    /// Adds a request to a batch that takes it; gives the batch and its first row there.
-    fn join(
-        &self,
-        state: &mut State,
-        kind: &Kind,
-        rows: usize,
-        inputs: &[Input<'_>],
-    ) -> Option<(Arc<Batch>, usize)> {
-        let fits =
-            |open: &&mut Open| *open.kind == *kind && open.rows + rows <= self.settings.max_batch;
+    /// Gives a request a place in a batch that takes it.
+    fn join(&self, state: &mut State, kind: &Kind, rows: usize) -> Option<Place> {
+        let fits = |open: &&mut Open| *open.kind == *kind && open.rows + rows <= self.most(open);
         let open = state.open.iter_mut().find(fits)?;
-        // All or nothing: without memory for one of them the request runs alone.
-        for (bytes, input) in open.bytes.iter_mut().zip(inputs) {
-            bytes.try_reserve(input.bytes.len()).ok()?;
-        }
-        for (bytes, input) in open.bytes.iter_mut().zip(inputs) {
-            bytes.extend_from_slice(input.bytes);
-        }
         let first = open.rows;
         open.rows += rows;
-        if open.rows == self.settings.max_batch {
+        open.requests += 1;
+        if open.rows == self.most(open) {
             open.batch.go.notify_one();
         }
-        Some((Arc::clone(&open.batch), first))
+        Some(Place {
+            batch: Arc::clone(&open.batch),
+            memory: Arc::clone(&open.memory),
+            first,
+        })
+    }
+
+    /// Rows that a batch takes at most.
+    fn most(&self, open: &Open) -> usize {
+        self.settings.max_batch.min(open.memory.capacity())
+    }
+
+    /// Opens a batch with a first request; `None` without memory for it.
+    fn open(&self, state: &mut State, kind: Kind, rows: usize) -> Option<Place> {
+        let memory = match state.spare.iter().position(|(of, _)| **of == kind) {
+            Some(at) => state.spare.swap_remove(at).1,
+            None => Rows::new(&kind.row_bytes()?, self.settings.max_batch, rows + 1)?,
+        };
+        let (batch, memory) = (Arc::<Batch>::default(), Arc::new(memory));
+        state.open.push(Open {
+            kind: Arc::new(kind),
+            batch: Arc::clone(&batch),
+            rows,
+            requests: 1,
+            memory: Arc::clone(&memory),
+        });
+        let first = 0;
+        Some(Place {
+            batch,
+            memory,
+            first,
+        })
+    }
+
+    /// Copies a request's rows to their place, beside others who do the same.
+    fn write(&self, place: Place, inputs: &[Input<'_>]) -> MutexGuard<'_, State> {
+        for (at, input) in inputs.iter().enumerate() {
+            // SAFETY: the place is this request's alone, and its leader reads it when all have written.
+            let fits = unsafe { place.memory.write(at, place.first, input.bytes) };
+            debug_assert!(fits, "places are given within the capacity");
+        }
+        let Place { batch, memory, .. } = place;
+        // Before the leader may want it for itself.
+        drop(memory);
+        let state = self.lock();
+        batch.written.fetch_add(1, Relaxed);
+        batch.go.notify_one();
+        state
     }
 
     /// Gathers others, and runs for all of them.
-    fn lead<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, State>,
-        kind: Kind,
+    fn lead(
+        &self,
+        place: Place,
         rows: usize,
         inputs: &[Input<'_>],
         outputs: &mut [Output<'_, '_>],
         run: Run<'_>,
     ) -> Result<()> {
-        let batch = Arc::<Batch>::default();
-        let kind = Arc::new(kind);
-        state.open.push(Open {
-            kind: Arc::clone(&kind),
-            batch: Arc::clone(&batch),
-            rows,
-            bytes: inputs.iter().map(|_| Vec::new()).collect(),
-        });
         let until = Instant::now() + self.settings.window;
-        let (mut state, open) = loop {
+        let batch = Arc::clone(&place.batch);
+        let mut state = self.write(place, inputs);
+        let wait = |state, left| {
+            let waited = batch.go.wait_timeout(state, left);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        };
+        let open = loop {
             let of_ours = |open: &Open| Arc::ptr_eq(&open.batch, &batch);
             let Some(at) = state.open.iter().position(of_ours) else {
                 // Only its leader takes it away.
                 bail!(EIO, "a batch was lost");
             };
             let left = until.saturating_duration_since(Instant::now());
-            let full = state.open[at].rows >= self.settings.max_batch;
+            let full = state.open[at].rows >= self.most(&state.open[at]);
             if full || state.running == 0 || left.is_zero() {
-                let open = state.open.swap_remove(at);
-                break (state, open);
+                break state.open.swap_remove(at);
             }
-            let waited = batch.go.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait(state, left);
         };
         if open.rows == rows {
+            keep(&mut state, open.kind, open.memory);
             return self.alone(state, inputs, outputs, run);
         }
         state.running += 1;
+        // Whoever got a place is about to write: that takes no longer than a copy.
+        while batch.written.load(Relaxed) < open.requests {
+            state = wait(state, self.settings.window.max(Duration::from_millis(1)));
+        }
         drop(state);
         // However this ends: those who joined get an outcome, and who waits for the run goes on.
         let mut ending = Ending {
             queue: self,
             batch: &batch,
             outcome: None,
+            memory: Some((Arc::clone(&open.kind), Arc::clone(&open.memory))),
         };
         self.runs.fetch_add(1, Relaxed);
-        let ran = catch_unwind(AssertUnwindSafe(|| together(&kind, inputs, &open, run)));
+        let ran = catch_unwind(AssertUnwindSafe(|| together(inputs, open, run)));
         let ran = match ran {
             Ok(ran) => ran,
             Err(panic) => {
@@ -311,11 +364,15 @@ struct Ending<'q> {
     queue: &'q Queue,
     batch: &'q Batch,
     outcome: Option<Vec<Whole>>,
+    memory: Option<(Arc<Kind>, Arc<Rows>)>,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
+        if let Some((kind, memory)) = self.memory.take() {
+            keep(&mut state, kind, memory);
+        }
         // Set here alone, and so once.
         let _ = self.batch.outcome.set(self.outcome.take());
         self.batch.done.notify_all();
@@ -323,46 +380,19 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// What a request has to share with others, and its rows; `None` for one that cannot run with
-/// others.
-fn kind_of(inputs: &[Input<'_>], outputs: &[Output<'_, '_>]) -> Option<(Kind, usize)> {
-    let rows = *inputs.first()?.shape.dims().first()?;
-    let rows = usize::try_from(rows).ok().filter(|rows| *rows > 0)?;
-    let mut kind = Kind {
-        inputs: Vec::with_capacity(inputs.len()),
-        outputs: outputs.iter().map(|output| output.port).collect(),
-    };
-    for input in inputs {
-        let (first, rest) = input.shape.dims().split_first()?;
-        let row = input.dtype.bytes_for(rest)?;
-        // Elements of less than a byte may end within one.
-        let whole = row.checked_mul(rows) == Some(input.bytes.len());
-        if usize::try_from(*first) != Ok(rows) || !whole || row == 0 {
-            return None;
-        }
-        kind.inputs.push((input.port, input.dtype, rest.to_vec()));
+/// Keeps the memory of a batch that is over, unless somebody has it still.
+fn keep(state: &mut State, kind: Arc<Kind>, memory: Arc<Rows>) {
+    if let Some(memory) = Arc::into_inner(memory) {
+        state.spare.insert(0, (kind, memory));
+        state.spare.truncate(SPARE);
     }
-    Some((kind, rows))
 }
 
 /// Runs a batch; `None` when its results are not as many rows as it has.
-fn together(
-    kind: &Kind,
-    inputs: &[Input<'_>],
-    open: &Open,
-    run: Run<'_>,
-) -> Result<Option<Vec<Whole>>> {
-    let mut all: Vec<Vec<u8>> = Vec::with_capacity(inputs.len());
-    for (input, joined) in inputs.iter().zip(&open.bytes) {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(input.bytes.len() + joined.len())?;
-        bytes.extend_from_slice(input.bytes);
-        bytes.extend_from_slice(joined);
-        all.push(bytes);
-    }
+fn together(inputs: &[Input<'_>], open: Open, run: Run<'_>) -> Result<Option<Vec<Whole>>> {
     let rows = i64::try_from(open.rows).map_err(|_| err!(ERANGE, "{} rows", open.rows))?;
     let mut batched = Vec::with_capacity(inputs.len());
-    for (input, bytes) in inputs.iter().zip(&all) {
+    for (at, input) in inputs.iter().enumerate() {
         let mut dims = input.shape.dims().to_vec();
         if let Some(first) = dims.first_mut() {
             *first = rows;
@@ -371,12 +401,14 @@ fn together(
             port: input.port,
             dtype: input.dtype,
             shape: Shape::new(&dims)?,
-            bytes,
+            // SAFETY: every request has written its rows, and nobody gets a place in a closed batch.
+            bytes: unsafe { open.memory.read(at, open.rows) },
         });
     }
     let mut tensors: Vec<TensorOut<'static>> = Vec::new();
-    tensors.resize_with(kind.outputs.len(), || TensorOut::allocating(None));
-    let mut wanted: Vec<Output<'_, '_>> = kind
+    tensors.resize_with(open.kind.outputs.len(), || TensorOut::allocating(None));
+    let mut wanted: Vec<Output<'_, '_>> = open
+        .kind
         .outputs
         .iter()
         .zip(&mut tensors)

@@ -226,7 +226,7 @@ fn requests_of_other_shapes_or_types_never_share_a_run() {
     };
     let (two, wide) = (f32s(&[1, 2], &[0; 8]), f32s(&[1, 3], &[0; 12]));
     let several = f32s(&[3, 2], &[0; 24]);
-    let kind = |input: &Input<'_>| kind_of(std::slice::from_ref(input), &[]).unwrap();
+    let kind = |input: &Input<'_>| Kind::of(std::slice::from_ref(input), &[]).unwrap();
     assert_ne!(kind(&two).0, kind(&wide).0);
     assert_eq!((kind(&two).0, 3), (kind(&several).0, kind(&several).1));
     let other = Input {
@@ -240,7 +240,7 @@ fn requests_of_other_shapes_or_types_never_share_a_run() {
         f32s(&[0, 2], &[]),
         f32s(&[1, 2], &[0; 7]),
     ] {
-        assert!(kind_of(&[odd], &[]).is_none());
+        assert!(Kind::of(&[odd], &[]).is_none());
     }
-    assert!(kind_of(&[two, several], &[]).is_none());
+    assert!(Kind::of(&[two, several], &[]).is_none());
 }

@@ -15,6 +15,7 @@ mod batch;
 mod cache;
 mod default_model;
 pub mod format;
+mod gather;
 mod graph;
 mod item;
 mod judge;

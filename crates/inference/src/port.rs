@@ -100,13 +100,15 @@ impl Port {
         self.dims.as_ref()?.iter().map(length).collect()
     }
 
-    /// What the description of a picture is compared with.
+    /// What the description of a picture is compared with. Where a file says nothing of a tensor,
+    /// the description has the last word, and pictures are f32.
     #[must_use]
     pub fn shape(&self) -> TensorShape {
         TensorShape {
             name: self.name.clone(),
-            dims: self.dims.clone().unwrap_or_default(),
+            dims: self.dims.clone().unwrap_or_else(|| vec![None; 4]),
             element: match self.dtype {
+                None if self.dims.is_none() => ElementType::F32,
                 Some(Dtype::F32) => ElementType::F32,
                 Some(Dtype::F16) => ElementType::F16,
                 Some(Dtype::U8) => ElementType::U8,

@@ -2,6 +2,7 @@
 
 use super::wire::{bytes, int, number};
 use super::{CLASSES, Conv, Layers, SIDE, Weights, little_endian};
+use anyhow::Result;
 
 /// `DT_FLOAT` and `DT_INT32` of types.proto.
 const F32: u64 = 1;
@@ -207,9 +208,9 @@ impl Layers for Writer {
         self.named_node("logits", "BiasAdd", &[&product, &bias], &with);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Result<Vec<u8>> {
         self.graph.extend(bytes(4, &int(1, PRODUCER)));
-        self.graph
+        Ok(self.graph)
     }
 }
 

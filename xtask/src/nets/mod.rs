@@ -3,6 +3,8 @@
 
 mod graphdef;
 mod onnx;
+mod tflite;
+mod torchscript;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,20 @@ pub(crate) fn frozen_graph(parent: &Path, net: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// A model of TensorFlow Lite of a net, made unless it is there; its input is [1, 224, 224, 3].
+pub(crate) fn tflite(parent: &Path, net: &str) -> Result<PathBuf> {
+    let file = parent.join(net).join("model.tflite");
+    made(&file, net, tflite::Writer::new)?;
+    Ok(file)
+}
+
+/// A TorchScript archive of a net, made unless it is there.
+pub(crate) fn torchscript(parent: &Path, net: &str) -> Result<PathBuf> {
+    let file = parent.join(net).join("model.pt");
+    made(&file, net, torchscript::Writer::new)?;
+    Ok(file)
+}
+
 /// Writes a net, unless it is there.
 fn made<L: Layers>(file: &Path, net: &str, new: impl FnOnce() -> L) -> Result<()> {
     if file.exists() {
@@ -35,8 +51,8 @@ fn made<L: Layers>(file: &Path, net: &str, new: impl FnOnce() -> L) -> Result<()
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let bytes = match net {
-        "resnet50" => resnet50(new()),
-        "mobilenetv2" => mobilenet_v2(new()),
+        "resnet50" => resnet50(new())?,
+        "mobilenetv2" => mobilenet_v2(new())?,
         other => bail!("there is no net `{other}`"),
     };
     // By way of another name: a net that was interrupted is made again.
@@ -74,7 +90,7 @@ trait Layers {
     /// Averages over the picture, and the last layer.
     fn head(&mut self, x: &str, channels: i64, weights: &mut Weights);
     /// The file.
-    fn finish(self) -> Vec<u8>;
+    fn finish(self) -> Result<Vec<u8>>;
 }
 
 /// Sizes of a convolution.
@@ -141,7 +157,7 @@ impl Weights {
 }
 
 /// ResNet-50 (He et al. 2016), with the stride in the 3 x 3 convolution as in torchvision.
-fn resnet50(mut net: impl Layers) -> Vec<u8> {
+fn resnet50(mut net: impl Layers) -> Result<Vec<u8>> {
     let weights = &mut Weights::new(50);
     let conv = |from, to, kernel, stride| Conv {
         from,
@@ -178,7 +194,7 @@ fn resnet50(mut net: impl Layers) -> Vec<u8> {
 }
 
 /// MobileNetV2 (Sandler et al. 2018), width 1.0.
-fn mobilenet_v2(mut net: impl Layers) -> Vec<u8> {
+fn mobilenet_v2(mut net: impl Layers) -> Result<Vec<u8>> {
     let weights = &mut Weights::new(2);
     let conv = |from, to, kernel, stride, groups| Conv {
         from,

@@ -2,6 +2,7 @@
 
 use super::wire::{bytes, int};
 use super::{CLASSES, Conv, Layers, SIDE, Weights, little_endian};
+use anyhow::Result;
 
 const INPUT: (&str, &[i64]) = ("input", &[1, 3, SIDE, SIDE]);
 const OUTPUT: (&str, &[i64]) = ("logits", &[1, CLASSES]);
@@ -143,12 +144,12 @@ impl Layers for Writer {
         self.named_node("Gemm", &inputs, &[Int("transB", 1)], OUTPUT.0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Result<Vec<u8>> {
         self.graph.extend(bytes(2, b"net"));
         self.graph.extend(bytes(11, &port(INPUT.0, INPUT.1)));
         self.graph.extend(bytes(12, &port(OUTPUT.0, OUTPUT.1)));
         let opset = [bytes(1, b""), int(2, 17)].concat();
-        [int(1, 8), bytes(8, &opset), bytes(7, &self.graph)].concat()
+        Ok([int(1, 8), bytes(8, &opset), bytes(7, &self.graph)].concat())
     }
 }
 

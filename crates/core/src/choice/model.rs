@@ -91,6 +91,18 @@ impl Given {
         given
     }
 
+    /// `EEXIST` when a model has a backend already, and another one is named.
+    fn allow(&self, has: &Plugin, id: u32) -> Result {
+        if self.backend.as_ref().is_some_and(|name| name != has.name()) {
+            fail!(
+                EEXIST,
+                "resource {id} is loaded by `{}` in this session; unload it first",
+                has.name()
+            );
+        }
+        Ok(())
+    }
+
     /// The options for a backend. Of those that know of it, one is asked to take the GPU
     /// where nobody says what to run on.
     fn text(&self, sess: Ptr<vaccel_session>, plugin: &Plugin) -> Result<CString> {
@@ -147,17 +159,7 @@ fn load_for(
     let (_, id, _) = identify(res)?;
     let given = Given::read(&options.unwrap_or(c"").to_string_lossy());
     if let Some(known) = choices.model(id) {
-        if given
-            .backend
-            .as_ref()
-            .is_some_and(|name| name != known.name())
-        {
-            fail!(
-                EEXIST,
-                "resource {id} is loaded by `{}` in this session; unload it first",
-                known.name()
-            );
-        }
+        given.allow(known, id)?;
         // Loading it again does nothing, or what the backend says.
         load_by(known, sess, res, &given)?;
         return Ok(known);
@@ -171,7 +173,12 @@ fn load_for(
             continue;
         }
         match load_by(plugin, sess, res, &given) {
-            Ok(()) => return Ok(keep(choices, id, plugin, sess, res, &about)),
+            Ok(()) => {
+                let kept = keep(choices, id, plugin, sess, res, &about);
+                // Another thread that names another one may have been faster.
+                given.allow(kept, id)?;
+                return Ok(kept);
+            }
             // It is there and does not do for this model: another may.
             Err(e) if [ENOTSUP, ENODEV].contains(&e.code()) => {
                 log_debug!("auto: `{}` refuses {}: {e}", plugin.name(), about.name);

@@ -103,15 +103,20 @@ pub(super) fn run(prefix: &Path, only: &[String]) -> Result<Vec<Figure>> {
 /// Backends and their models.
 fn backends() -> Result<Vec<Backend>> {
     let folder = target_dir().join("bench");
-    let onnx = |net: &'static str, seconds| -> Result<Case> {
-        Ok(Case {
-            net,
-            format: "onnx",
-            model: nets::folder(&folder, net)?.join("model.onnx"),
-            shape: &[1, 3, 224, 224],
-            seconds,
-            limited: true,
-        })
+    // Pictures have their channels first or last.
+    let (first, last): (&[usize], &[usize]) = (&[1, 3, 224, 224], &[1, 224, 224, 3]);
+    let large = |format, shape, file: fn(&Path, &str) -> Result<PathBuf>| -> Result<Vec<Case>> {
+        let case = |net, seconds| -> Result<Case> {
+            Ok(Case {
+                net,
+                format,
+                model: file(&folder, net)?,
+                shape,
+                seconds,
+                limited: true,
+            })
+        };
+        Ok(vec![case("resnet50", 6.0)?, case("mobilenetv2", 3.0)?])
     };
     let digits = |format, file: &str| Case {
         net: "digits",
@@ -121,38 +126,34 @@ fn backends() -> Result<Vec<Backend>> {
         seconds: 1.0,
         limited: false,
     };
-    let frozen = |net: &'static str, seconds| -> Result<Case> {
-        Ok(Case {
-            net,
-            format: "frozen graph",
-            model: nets::frozen_graph(&folder, net)?,
-            shape: &[1, 224, 224, 3],
-            seconds,
-            limited: true,
-        })
+    let onnx = |folder: &Path, net: &str| Ok(nets::folder(folder, net)?.join("model.onnx"));
+    let backend = |name, mut cases: Vec<Case>, small| {
+        cases.push(small);
+        Backend { name, cases }
     };
-    let backend = |name, cases| Backend { name, cases };
-    let onnx_cases = || -> Result<Vec<Case>> {
-        Ok(vec![
-            onnx("resnet50", 6.0)?,
-            onnx("mobilenetv2", 3.0)?,
-            digits("onnx", "model.onnx"),
-        ])
+    let of_onnx = |name| -> Result<Backend> {
+        let small = digits("onnx", "model.onnx");
+        Ok(backend(name, large("onnx", first, onnx)?, small))
     };
     Ok(vec![
-        backend("onnxruntime", onnx_cases()?),
-        backend("openvino", onnx_cases()?),
-        backend("onnx", onnx_cases()?),
-        backend("tflite", vec![digits("tflite", "tflite/model.tflite")]),
+        of_onnx("onnxruntime")?,
+        of_onnx("openvino")?,
+        of_onnx("onnx")?,
+        backend(
+            "tflite",
+            large("tflite", last, nets::tflite)?,
+            digits("tflite", "tflite/model.tflite"),
+        ),
         backend(
             "tf",
-            vec![
-                frozen("resnet50", 6.0)?,
-                frozen("mobilenetv2", 3.0)?,
-                digits("frozen graph", "graphdef/model.pb"),
-            ],
+            large("frozen graph", last, nets::frozen_graph)?,
+            digits("frozen graph", "graphdef/model.pb"),
         ),
-        backend("torch", vec![digits("torchscript", "torchscript/model.pt")]),
+        backend(
+            "torch",
+            large("torchscript", first, nets::torchscript)?,
+            digits("torchscript", "torchscript/model.pt"),
+        ),
     ])
 }
 
