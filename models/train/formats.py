@@ -155,22 +155,24 @@ class Export:
         self.describe("torchscript", "model.pt", False)
 
 
-def picture(test, dims):
+def picture(test, dims, mean, std):
     """The first picture of a test set as numbers that any language makes alike: [1, C, H, W]."""
     channels, height, width = dims
     pixels = test["images"][0]
     rows = np.arange(height) * pixels.shape[0] // height
     columns = np.arange(width) * pixels.shape[1] // width
-    values = (pixels[rows][:, columns, :channels].astype(np.float32) / 255 - np.float32(0.5)) * 4
+    values = (pixels[rows][:, columns, :channels].astype(np.float32) / 255 - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
 def reference(export):
     """What the ONNX file gives for that picture: every so many of the numbers."""
     session, path = export.model.session, REFERENCE / f"reference-{export.task}.npz"
-    (value,) = session.run(None, {export.net.input: picture(export.test, export.net.dims[1:])})
+    mean, std = (np.float32(export.model.input.get(key, usual)) for key, usual in (("mean", 0), ("std", 1)))
+    mean, std = (np.broadcast_to(values, [3]).astype(np.float32) for values in (mean, std))
+    (value,) = session.run(None, {export.net.input: picture(export.test, export.net.dims[1:], mean, std)})
     stride = max(1, value.size // 500) | 1
-    np.savez_compressed(path, values=value.reshape(-1)[::stride], stride=np.int64([stride]))
+    np.savez_compressed(path, values=value.reshape(-1)[::stride], stride=np.int64([stride]), mean=mean, std=std)
     print(f"{path.name}: every {stride}th of {value.shape}, {value.min():.3f} to {value.max():.3f}")
 
 

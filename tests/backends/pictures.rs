@@ -62,9 +62,16 @@ fn off(session: &Session, model: &str) -> f32 {
     let (side, [height, width]) = (224, [images.shape[1], images.shape[2]]);
     let last = Port::channels_last(&first.shape);
     let mut values = Vec::with_capacity(3 * side * side);
+    let file = format!("../../tests/backends/reference-{model}.npz");
+    let reference = npz::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    let floats = |name: &str| -> Vec<f32> {
+        let bytes = reference[name].bytes.as_chunks().0;
+        bytes.iter().map(|&b| f32::from_le_bytes(b)).collect()
+    };
+    let (mean, std) = (floats("mean"), floats("std"));
     let value = |y: usize, x: usize, channel: usize| {
         let at = ((y * height / side) * width + x * width / side) * 3 + channel;
-        (f32::from(images.bytes[at]) / 255.0 - 0.5) * 4.0
+        (f32::from(images.bytes[at]) / 255.0 - mean[channel]) / std[channel]
     };
     // The index that changes fastest is the last one.
     let places = (0..side).flat_map(|y| (0..side).map(move |x| (y, x)));
@@ -86,12 +93,9 @@ fn off(session: &Session, model: &str) -> f32 {
         }
         _ => got.values(),
     };
-    let file = format!("../../tests/backends/reference-{model}.npz");
-    let reference = npz::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
     let stride = reference["stride"].bytes[..].try_into().unwrap();
     let stride = i64::from_le_bytes(stride) as usize;
-    let expected = reference["values"].bytes.as_chunks().0;
-    let expected: Vec<f32> = expected.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    let expected = floats("values");
     let got: Vec<f32> = values.into_iter().step_by(stride).collect();
     assert_eq!(got.len(), expected.len(), "{model}");
     let largest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
