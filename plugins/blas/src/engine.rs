@@ -94,10 +94,22 @@ fn scale(call: Sgemm<'_>) {
 }
 
 /// Columns of C, and products that are added up at a time, of large matrices: what is packed of B
-/// for them stays in a cache.
+/// for them stays in a cache. With vectors of 512 bits it is 5 % faster without.
 const BLOCK: usize = 512;
 /// From this side on all three count as large.
 const LARGE: usize = 1536;
+
+/// True where the product is computed in vectors of 512 bits.
+fn has_wide_vectors() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        std::arch::is_x86_feature_detected!("avx512f")
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    {
+        false
+    }
+}
 
 fn built_in(call: Sgemm<'_>, threads: usize) {
     let work = call.m.saturating_mul(call.n).saturating_mul(call.k);
@@ -107,7 +119,11 @@ fn built_in(call: Sgemm<'_>, threads: usize) {
         gemm::Parallelism::None
     };
     let large = call.m.min(call.n).min(call.k) >= LARGE;
-    let block = if large { BLOCK } else { usize::MAX };
+    let block = if large && !has_wide_vectors() {
+        BLOCK
+    } else {
+        usize::MAX
+    };
     for column in (0..call.n).step_by(block) {
         let n = block.min(call.n - column);
         for inner in (0..call.k).step_by(block) {

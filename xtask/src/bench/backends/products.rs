@@ -12,8 +12,9 @@ pub(super) const SIZES: [usize; 6] = [64, 128, 256, 512, 1024, 2048];
 const ROUNDS: usize = 9;
 /// Time for the threads of a library to fall asleep.
 const REST: Duration = Duration::from_millis(100);
-/// Multiply-adds of a round: a few milliseconds of any size.
-const WORK: usize = 1 << 30;
+/// Multiply-adds of a round: a tenth of a second, of which the system may need some milliseconds to give
+/// each thread that was asleep a processor of its own.
+const WORK: usize = 1 << 34;
 
 /// GFLOP/s of each size.
 #[derive(Serialize, Deserialize, Clone, Debug)]

@@ -1,21 +1,33 @@
 //! The most that the processor's multiply-adds can do: what no product of matrices is faster than.
 
+use crate::bench::sample::{bind, processors};
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::Instant;
 
 const ROUNDS: u64 = 3_000_000;
 
-/// GFLOP/s of independent multiply-adds in registers on this many threads.
+/// GFLOP/s of independent multiply-adds in registers on this many threads, each on a processor of its
+/// own: left to itself, the system may begin with all of them on one.
 pub(crate) fn gflops(threads: usize) -> f64 {
-    let begin = Instant::now();
-    let flops: u64 = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| multiply_adds(black_box(ROUNDS))))
-            .collect();
+    let begin = Barrier::new(threads);
+    let processors = processors().unwrap_or_default();
+    let work = |at: usize| {
+        // Where that is not allowed it runs wherever it is put.
+        let _ = processors.get(at).map(|one| bind(&[*one]));
+        black_box(multiply_adds(black_box(ROUNDS / 10)));
+        begin.wait();
+        let begun = Instant::now();
+        let flops = multiply_adds(black_box(ROUNDS));
+        flops as f64 / begun.elapsed().as_secs_f64() / 1e9
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let running = (0..threads).map(|at| scope.spawn(move || work(at)));
+        let running: Vec<_> = running.collect();
         // A thread that panicked has done nothing.
-        running.into_iter().map(|t| t.join().unwrap_or(0)).sum()
-    });
-    flops as f64 / begin.elapsed().as_secs_f64() / 1e9
+        running.into_iter().map(|t| t.join().unwrap_or(0.0)).sum()
+    })
 }
 
 /// Does `rounds` rounds of multiply-adds; how many floating-point operations they were.
