@@ -12,6 +12,7 @@ mod support;
 
 mod models;
 mod pictures;
+mod types;
 
 use std::collections::BTreeMap;
 use std::path::Path;

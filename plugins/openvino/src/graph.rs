@@ -76,9 +76,16 @@ impl Graph for OpenvinoGraph {
             Some(request) => request,
             None => Request::new(&self.compiled, self.outputs.len())?,
         };
-        let ran = request.run(self.inputs.len(), &self.outputs, inputs, outputs);
+        let ran = request.run(&self.inputs, &self.outputs, inputs, outputs);
         idle().push(request);
         ran.map_err(|e| e.context(&self.name))
+    }
+
+    /// The first result of an operation of TensorFlow goes by the operation's name, too, as in `tf`.
+    fn also_called(&self, input: bool, name: &str) -> Option<usize> {
+        let ports = if input { &self.inputs } else { &self.outputs };
+        let same = |port: &Port| port.name.strip_suffix(":0") == Some(name);
+        ports.iter().position(same)
     }
 
     fn format(&self) -> &'static str {

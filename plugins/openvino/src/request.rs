@@ -130,15 +130,18 @@ impl Request {
     /// What the runtime says; `EINVAL` for an input that it cannot do without.
     pub(crate) fn run(
         &mut self,
-        count: usize,
+        given: &[Port],
         ports: &[Port],
         inputs: &[Input<'_>],
         outputs: &mut [Output<'_, '_>],
     ) -> Result<()> {
         let (api, f) = (self.api, &self.api.f);
-        if inputs.len() != count {
-            bail!(EINVAL, "{} of {count} inputs", inputs.len());
+        if inputs.len() != given.len() {
+            bail!(EINVAL, "{} of {} inputs", inputs.len(), given.len());
         }
+        // An output that is an input itself has its name: given a place, the runtime would read the
+        // input from there.
+        let passed = |port: &Port| given.iter().position(|g| g.name == port.name);
         let places: Vec<Aligned<'_>> = inputs.iter().map(|i| Aligned::new(i.bytes)).collect();
         // The runtime has its own hold on them; these go at the end of the run.
         let mut tensors = Vec::with_capacity(inputs.len() + outputs.len());
@@ -159,6 +162,9 @@ impl Request {
             let (Some(shape), Some(dtype)) = (port.fixed_shape(), port.dtype) else {
                 continue;
             };
+            if passed(port).is_some() {
+                continue;
+            }
             let asked = outputs.iter_mut().enumerate().find(|(_, o)| o.port == at);
             let mut target = ptr::null_mut();
             if let Some((number, output)) = asked {
@@ -192,6 +198,12 @@ impl Request {
         api.check(unsafe { (f.ov_infer_request_infer)(self.raw) })?;
         for (output, in_place) in outputs.iter_mut().zip(in_place) {
             if in_place {
+                continue;
+            }
+            let input = passed(&ports[output.port]);
+            if let Some(input) = inputs.iter().find(|i| Some(i.port) == input) {
+                let (dtype, dims) = (input.dtype, input.shape.dims());
+                output.to.write(dtype, dims, input.bytes)?;
                 continue;
             }
             let mut raw = ptr::null_mut();

@@ -119,3 +119,50 @@ pub fn nested(depth: usize) -> Vec<u8> {
     graph.extend(bytes(11, &port("c", 9)));
     model(&graph)
 }
+
+/// A model that gives back a tensor of this type (`TensorProto.DataType`) and shape.
+pub fn echo(elem: u64, dims: &[i64]) -> Vec<u8> {
+    let dims: Vec<u8> = dims
+        .iter()
+        .flat_map(|d| bytes(1, &int(1, d.cast_unsigned())))
+        .collect();
+    let tensor = bytes(1, &[int(1, elem), bytes(2, &dims)].concat());
+    let port = |name: &str| [bytes(1, name.as_bytes()), bytes(2, &tensor)].concat();
+    let graph = [
+        node("Identity", &["input"], "output"),
+        bytes(2, b"g"),
+        bytes(11, &port("input")),
+        bytes(12, &port("output")),
+    ];
+    model(&graph.concat())
+}
+
+/// The same as a frozen graph of TensorFlow; types are those of `DataType`.
+pub fn echo_graph(dtype: u64, dims: &[i64]) -> Vec<u8> {
+    let attribute = |key: &str, value: Vec<u8>| {
+        bytes(5, &[bytes(1, key.as_bytes()), bytes(2, &value)].concat())
+    };
+    let dims: Vec<u8> = dims
+        .iter()
+        .flat_map(|d| bytes(2, &int(1, d.cast_unsigned())))
+        .collect();
+    let input = [
+        bytes(1, b"input"),
+        bytes(2, b"Placeholder"),
+        attribute("dtype", int(6, dtype)),
+        attribute("shape", bytes(7, &dims)),
+    ];
+    let output = [
+        bytes(1, b"output"),
+        bytes(2, b"Identity"),
+        bytes(3, b"input"),
+        attribute("T", int(6, dtype)),
+    ];
+    let version = bytes(4, &int(1, 1087));
+    [
+        bytes(1, &input.concat()),
+        bytes(1, &output.concat()),
+        version,
+    ]
+    .concat()
+}
