@@ -187,7 +187,7 @@ fn about(model: &Model) -> Done {
     Ok(json!({"format": info.format, "backend": info.backend, "metadata": info.metadata}))
 }
 
-/// Runs a digit of 8 x 8 pixels; its logits.
+/// Runs a digit of 8 x 8 pixels, or as much as a smaller model takes; its logits.
 fn run(model: &Model) -> Done {
     let info = model.info()?;
     let input = info.inputs.first().ok_or("a model without inputs")?;
@@ -200,7 +200,8 @@ fn run(model: &Model) -> Done {
             .map(|&d| usize::try_from(d).unwrap_or(1))
             .collect(),
     };
-    let pixels: Vec<f32> = (0..64).map(|i| (i % 17) as f32 / 16.0).collect();
+    let count: usize = shape.iter().product();
+    let pixels: Vec<f32> = (0..count).map(|i| (i % 17) as f32 / 16.0).collect();
     let outputs = model.run(&[("", Tensor::new(&shape, pixels)?)])?;
     let first = outputs.first().ok_or("a model without outputs")?;
     match first.dtype() {

@@ -12,7 +12,12 @@ use vaccel_tests::{Agent, Program, stage, strictest_jail};
 
 /// True when `vaccel info` says that a plugin is ready; where it has to be, it is.
 fn ready(plugin: &str) -> bool {
-    let about = about(plugin);
+    ready_with(plugin, &[])
+}
+
+/// [`ready`] with variables set.
+fn ready_with(plugin: &str, env: &[(&str, &str)]) -> bool {
+    let about = about(plugin, env);
     let is_ready = about["ext"]["ready"] == true;
     if !is_ready {
         let reason = about["ext"]["missing"].to_string();
@@ -23,8 +28,9 @@ fn ready(plugin: &str) -> bool {
 }
 
 /// What `vaccel info` says of a plugin.
-fn about(plugin: &str) -> Value {
+fn about(plugin: &str, env: &[(&str, &str)]) -> Value {
     let info = Program::new(&stage().unwrap(), "vaccel")
+        .envs(env)
         .args(["--plugins", plugin, "info", "--json"])
         .run()
         .unwrap()
@@ -135,9 +141,6 @@ fn cascades_of_opencv_draw_boxes_here_and_remotely() {
 
 #[test]
 fn xrt_has_its_own_process_in_a_jailed_worker_too() {
-    if !ready("xrt") {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kernels.xclbin");
     let parameters = vec![
@@ -152,6 +155,9 @@ fn xrt_has_its_own_process_in_a_jailed_worker_too() {
         ("XCL_EMULATION_MODE", "noop"),
         ("VACCEL_XRT_XCLBIN", file.to_str().unwrap()),
     ];
+    if !ready_with("xrt", &env) {
+        return;
+    }
     let prefix = stage().unwrap();
     let jail = strictest_jail(&prefix).unwrap();
     let options = [
