@@ -39,7 +39,7 @@ pub(super) struct Runtime {
     pub(super) about: &'static str,
     pub(super) packages: &'static [Package],
     pub(super) shim: Option<Shim>,
-    /// Libraries that the system's loader has to know (the beginning of its line), and the
+    /// Libraries that the system's loader has to know (the beginning of its line), or files, and the
     /// Debian package of each: `--system` installs them.
     pub(super) system: &'static [(&'static str, &'static str)],
     /// Free space that the installation needs for a while, in MiB.
@@ -211,13 +211,14 @@ pub(super) const RUNTIMES: &[Runtime] = &[
     },
     Runtime {
         name: "opencv",
-        about: "OpenCV with what its shim is built with",
+        about: "OpenCV with what its shim is built with, and its cascades",
         packages: &[],
         shim: None,
         system: &[
             ("libopencv_objdetect.so ", "libopencv-objdetect-dev"),
             ("libopencv_video.so ", "libopencv-video-dev"),
             ("libopencv_imgcodecs.so ", "libopencv-imgcodecs-dev"),
+            ("/usr/share/opencv4/haarcascades", "opencv-data"),
         ],
         room: 700,
     },

@@ -107,7 +107,7 @@ pub(crate) fn missing_packages() -> Vec<&'static str> {
     RUNTIMES
         .iter()
         .flat_map(|runtime| runtime.system)
-        .filter(|(library, _)| !known.contains(library))
+        .filter(|(file, _)| !is_there(&known, file))
         .map(|&(_, package)| package)
         .collect()
 }
@@ -115,6 +115,11 @@ pub(crate) fn missing_packages() -> Vec<&'static str> {
 /// What the system's loader knows.
 fn known_libraries() -> String {
     output(command("ldconfig").arg("-p")).unwrap_or_default()
+}
+
+/// True when the loader knows a library, or a file is at its place.
+fn is_there(known: &str, file: &str) -> bool {
+    known.contains(file) || (file.starts_with('/') && Path::new(file).exists())
 }
 
 /// Where a runtime is installed to.
@@ -149,7 +154,7 @@ fn is_complete(runtime: &Runtime, folder: &Path) -> bool {
     let system = || {
         let known = known_libraries();
         let mut all = runtime.system.iter();
-        all.all(|(library, _)| known.contains(library))
+        all.all(|(file, _)| is_there(&known, file))
     };
     let shim = || {
         let shim = runtime.shim.as_ref();
