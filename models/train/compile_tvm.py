@@ -4,8 +4,7 @@
     python models/train/compile_tvm.py target/tvm-models models/*/model.onnx
 
 writes `target/tvm-models/<model>/model.so`, and beside it `features.so`, which also gives what goes into
-the last layer, where that is a matrix. What was compiled is run once, so that what cannot run is not
-kept; what is newer than its source and this script is not compiled again.
+the last layer, where that is a matrix. What was compiled is run once, so that what cannot run is not kept.
 """
 
 import os
@@ -36,16 +35,15 @@ def compile_model(model, target):
 def main(folder, *sources):
     for source in map(Path, sources):
         target = Path(folder) / source.parent.name / "model.so"
-        made = target.stat().st_mtime if target.exists() else 0
-        if made > max(source.stat().st_mtime, Path(__file__).stat().st_mtime):
-            continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        last = onnx.load(source).graph.node[-1]
+        model = onnx.load(source)
+        last = model.graph.node[-1]
         if last.op_type == "Gemm":
-            model = onnx.load(source)
             model.graph.output.append(helper.make_tensor_value_info(last.input[0], TensorProto.FLOAT, None))
             compile_model(model, target.with_name("features.so"))
-        compile_model(onnx.load(source), target)
+            model.graph.output.pop()
+        # The last to be written: by it others see that all is there.
+        compile_model(model, target)
 
 
 main(*sys.argv[1:])

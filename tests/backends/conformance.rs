@@ -110,8 +110,7 @@ fn reference(model: &str) -> Vec<Vec<f32>> {
         &Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("../../tests/backends/reference-{model}.npz")),
     );
-    let floats = arrays["logits"].bytes.as_chunks().0;
-    let floats: Vec<f32> = floats.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    let floats = arrays["logits"].f32s();
     floats.chunks_exact(10).map(<[f32]>::to_vec).collect()
 }
 

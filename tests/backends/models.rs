@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::support::npz::{self, Array};
+use super::support::npz;
 use super::support::{PLUGIN, Session, Tensor, trained};
 
 /// A model in one format: name of the format as plugins list it, its name in the matrix,
@@ -123,7 +123,7 @@ pub(super) fn loaded(path: &Path) -> Session {
 /// The small digits of the test set as `[1, 1, 8, 8]`, and their classes.
 pub(super) fn digits() -> Vec<(Vec<f32>, i64)> {
     let arrays = npz::read(&trained("digits-8x8").join("test.npz"));
-    let labels = integers(&arrays["labels"]);
+    let labels = arrays["labels"].i64s();
     let images = arrays["images"].bytes.chunks_exact(8 * 8 * 3);
     let grey = |rgb: &[u8]| {
         rgb.chunks_exact(3)
@@ -131,16 +131,6 @@ pub(super) fn digits() -> Vec<(Vec<f32>, i64)> {
             .collect()
     };
     images.map(grey).zip(labels).collect()
-}
-
-fn integers(array: &Array) -> Vec<i64> {
-    let bytes = &array.bytes;
-    bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&b| i64::from_le_bytes(b))
-        .collect()
 }
 
 /// Name and shape of an input or output.
@@ -151,8 +141,8 @@ pub(super) struct Port {
 
 impl Port {
     /// True where pictures have their channels last.
-    pub(super) fn channels_last(shape: &[i64]) -> bool {
-        matches!(shape, [_, _, _, 3])
+    pub(super) fn channels_last(&self) -> bool {
+        matches!(self.shape[..], [_, _, _, 3])
     }
 
     /// Reads `name: f32 [-1, 2]`.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::models::{MODELS, Port, forms, loaded, ports};
+use super::models::{MODELS, forms, loaded, ports};
 use super::support::npz;
 use super::support::{Session, Tensor, trained};
 use super::{ready, record};
@@ -60,15 +60,11 @@ fn off(session: &Session, model: &str) -> f32 {
     let arrays = npz::read(&trained(model).join("test.npz"));
     let images = &arrays["images"];
     let (side, [height, width]) = (224, [images.shape[1], images.shape[2]]);
-    let last = Port::channels_last(&first.shape);
+    let last = first.channels_last();
     let mut values = Vec::with_capacity(3 * side * side);
     let file = format!("../../tests/backends/reference-{model}.npz");
     let reference = npz::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
-    let floats = |name: &str| -> Vec<f32> {
-        let bytes = reference[name].bytes.as_chunks().0;
-        bytes.iter().map(|&b| f32::from_le_bytes(b)).collect()
-    };
-    let (mean, std) = (floats("mean"), floats("std"));
+    let (mean, std) = (reference["mean"].f32s(), reference["std"].f32s());
     let value = |y: usize, x: usize, channel: usize| {
         let at = ((y * height / side) * width + x * width / side) * 3 + channel;
         (f32::from(images.bytes[at]) / 255.0 - mean[channel]) / std[channel]
@@ -93,9 +89,8 @@ fn off(session: &Session, model: &str) -> f32 {
         }
         _ => got.values(),
     };
-    let stride = reference["stride"].bytes[..].try_into().unwrap();
-    let stride = i64::from_le_bytes(stride) as usize;
-    let expected = floats("values");
+    let stride = reference["stride"].i64s()[0] as usize;
+    let expected = reference["values"].f32s();
     let got: Vec<f32> = values.into_iter().step_by(stride).collect();
     assert_eq!(got.len(), expected.len(), "{model}");
     let largest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));

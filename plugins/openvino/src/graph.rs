@@ -8,15 +8,14 @@ use vaccel_plugin::{Error, Result, bail};
 
 use crate::api::Api;
 use crate::load::{Compiled, Model};
-use crate::request::Request;
+use crate::request::{Ports, Request};
 
 /// A loaded model.
 pub struct OpenvinoGraph {
     // First, so that requests go before the model that they run.
     idle: Mutex<Vec<Request>>,
     compiled: Compiled,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
+    ports: Ports,
     format: &'static str,
     device: String,
     name: String,
@@ -51,8 +50,7 @@ impl OpenvinoGraph {
         Ok(Self {
             idle: Mutex::default(),
             compiled,
-            inputs,
-            outputs,
+            ports: Ports::new(inputs, outputs),
             format,
             device: device.to_lowercase(),
             name,
@@ -62,11 +60,11 @@ impl OpenvinoGraph {
 
 impl Graph for OpenvinoGraph {
     fn inputs(&self) -> &[Port] {
-        &self.inputs
+        &self.ports.inputs
     }
 
     fn outputs(&self) -> &[Port] {
-        &self.outputs
+        &self.ports.outputs
     }
 
     fn run(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_, '_>]) -> Result<()> {
@@ -74,16 +72,16 @@ impl Graph for OpenvinoGraph {
         let waiting = idle().pop();
         let mut request = match waiting {
             Some(request) => request,
-            None => Request::new(&self.compiled, self.outputs.len())?,
+            None => Request::new(&self.compiled, self.ports.outputs.len())?,
         };
-        let ran = request.run(&self.inputs, &self.outputs, inputs, outputs);
+        let ran = request.run(&self.ports, inputs, outputs);
         idle().push(request);
         ran.map_err(|e| e.context(&self.name))
     }
 
     /// The first result of an operation of TensorFlow goes by the operation's name, too, as in `tf`.
     fn also_called(&self, input: bool, name: &str) -> Option<usize> {
-        let ports = if input { &self.inputs } else { &self.outputs };
+        let ports = if input { self.inputs() } else { self.outputs() };
         let same = |port: &Port| port.name.strip_suffix(":0") == Some(name);
         ports.iter().position(same)
     }

@@ -9,6 +9,27 @@ use crate::api::{self, Api, Shape};
 use crate::dtype::TYPES;
 use crate::load::Compiled;
 
+/// What a model takes and gives.
+pub(crate) struct Ports {
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    /// For each output the input that it is itself, if it is one: given a place, the runtime would
+    /// read the input from there.
+    passed: Vec<Option<usize>>,
+}
+
+impl Ports {
+    pub(crate) fn new(inputs: Vec<Port>, outputs: Vec<Port>) -> Self {
+        // It has the input's name then.
+        let input = |output: &Port| inputs.iter().position(|i| i.name == output.name);
+        Self {
+            passed: outputs.iter().map(input).collect(),
+            inputs,
+            outputs,
+        }
+    }
+}
+
 /// A request, for one run at a time.
 pub(crate) struct Request {
     api: &'static Api,
@@ -130,18 +151,15 @@ impl Request {
     /// What the runtime says; `EINVAL` for an input that it cannot do without.
     pub(crate) fn run(
         &mut self,
-        given: &[Port],
-        ports: &[Port],
+        ports: &Ports,
         inputs: &[Input<'_>],
         outputs: &mut [Output<'_, '_>],
     ) -> Result<()> {
         let (api, f) = (self.api, &self.api.f);
-        if inputs.len() != given.len() {
-            bail!(EINVAL, "{} of {} inputs", inputs.len(), given.len());
+        let count = ports.inputs.len();
+        if inputs.len() != count {
+            bail!(EINVAL, "{} of {count} inputs", inputs.len());
         }
-        // An output that is an input itself has its name: given a place, the runtime would read the
-        // input from there.
-        let passed = |port: &Port| given.iter().position(|g| g.name == port.name);
         let places: Vec<Aligned<'_>> = inputs.iter().map(|i| Aligned::new(i.bytes)).collect();
         // The runtime has its own hold on them; these go at the end of the run.
         let mut tensors = Vec::with_capacity(inputs.len() + outputs.len());
@@ -158,11 +176,11 @@ impl Request {
             tensors.push(tensor);
         }
         let mut in_place = vec![false; outputs.len()];
-        for (at, port) in ports.iter().enumerate() {
+        for (at, port) in ports.outputs.iter().enumerate() {
             let (Some(shape), Some(dtype)) = (port.fixed_shape(), port.dtype) else {
                 continue;
             };
-            if passed(port).is_some() {
+            if ports.passed[at].is_some() {
                 continue;
             }
             let asked = outputs.iter_mut().enumerate().find(|(_, o)| o.port == at);
@@ -200,8 +218,8 @@ impl Request {
             if in_place {
                 continue;
             }
-            let input = passed(&ports[output.port]);
-            if let Some(input) = inputs.iter().find(|i| Some(i.port) == input) {
+            let passed = ports.passed[output.port];
+            if let Some(input) = inputs.iter().find(|i| Some(i.port) == passed) {
                 let (dtype, dims) = (input.dtype, input.shape.dims());
                 output.to.write(dtype, dims, input.bytes)?;
                 continue;
@@ -211,7 +229,7 @@ impl Request {
             api.check(unsafe {
                 (f.ov_infer_request_get_output_tensor_by_index)(self.raw, output.port, &raw mut raw)
             })?;
-            Tensor(api, raw).copy_out(&ports[output.port], output.to)?;
+            Tensor(api, raw).copy_out(&ports.outputs[output.port], output.to)?;
         }
         Ok(())
     }

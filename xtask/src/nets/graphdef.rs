@@ -1,7 +1,7 @@
 //! Writes frozen graphs of TensorFlow (`GraphDef`): pictures have their channels last there.
 
 use super::wire::{bytes, int, number};
-use super::{CLASSES, Conv, Layers, SIDE, Weights, little_endian};
+use super::{CLASSES, Conv, Layers, SIDE, Weights, channels_last, little_endian};
 use anyhow::Result;
 
 /// `DT_FLOAT` and `DT_INT32` of types.proto.
@@ -108,18 +108,6 @@ impl Writer {
         let bias = self.floats(&[bias.len() as i64], bias);
         self.node("BiasAdd", &[x, &bias], &[("T", Type(F32))])
     }
-}
-
-/// From output, input, height, width to height, width, input, output.
-fn channels_last(dims: [i64; 4], kernel: &[f32]) -> Vec<f32> {
-    let [to, from, height, width] = dims.map(|d| d as usize);
-    let mut turned = Vec::with_capacity(kernel.len());
-    for place in 0..height * width {
-        for i in 0..from {
-            turned.extend((0..to).map(|o| kernel[(o * from + i) * height * width + place]));
-        }
-    }
-    turned
 }
 
 impl Layers for Writer {

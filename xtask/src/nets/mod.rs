@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A folder with `model.onnx` and `model.toml` of a net, made unless it is there.
 pub(crate) fn folder(parent: &Path, net: &str) -> Result<PathBuf> {
     let folder = parent.join(net);
-    made(&folder.join("model.onnx"), net, onnx::Writer::new)?;
+    made(parent, net, "model.onnx", onnx::Writer::new)?;
     let about = folder.join("model.toml");
     if !about.exists() {
         std::fs::write(about, description(net))?;
@@ -22,34 +22,33 @@ pub(crate) fn folder(parent: &Path, net: &str) -> Result<PathBuf> {
 
 /// A frozen graph of TensorFlow of a net, made unless it is there; its input is [1, 224, 224, 3].
 pub(crate) fn frozen_graph(parent: &Path, net: &str) -> Result<PathBuf> {
-    let file = parent.join(net).join("model.pb");
-    made(&file, net, graphdef::Writer::new)?;
-    Ok(file)
+    made(parent, net, "model.pb", graphdef::Writer::new)
 }
 
 /// A model of TensorFlow Lite of a net, made unless it is there; its input is [1, 224, 224, 3].
 pub(crate) fn tflite(parent: &Path, net: &str) -> Result<PathBuf> {
-    let file = parent.join(net).join("model.tflite");
-    made(&file, net, tflite::Writer::new)?;
-    Ok(file)
+    made(parent, net, "model.tflite", tflite::Writer::new)
 }
 
 /// A TorchScript archive of a net, made unless it is there.
 pub(crate) fn torchscript(parent: &Path, net: &str) -> Result<PathBuf> {
-    let file = parent.join(net).join("model.pt");
-    made(&file, net, torchscript::Writer::new)?;
-    Ok(file)
+    made(parent, net, "model.pt", torchscript::Writer::new)
 }
 
-/// Writes a net, unless it is there.
-fn made<L: Layers>(file: &Path, net: &str, new: impl FnOnce() -> L) -> Result<()> {
+/// Writes a file of this name into the folder of a net, unless it is there.
+fn made<L: Layers>(
+    parent: &Path,
+    net: &str,
+    name: &str,
+    new: impl FnOnce() -> L,
+) -> Result<PathBuf> {
+    let folder = parent.join(net);
+    let file = folder.join(name);
     if file.exists() {
-        return Ok(());
+        return Ok(file);
     }
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-    }
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     let bytes = match net {
         "resnet50" => resnet50(new())?,
         "mobilenetv2" => mobilenet_v2(new())?,
@@ -58,7 +57,8 @@ fn made<L: Layers>(file: &Path, net: &str, new: impl FnOnce() -> L) -> Result<()
     // By way of another name: a net that was interrupted is made again.
     let part = file.with_extension("part");
     std::fs::write(&part, bytes).with_context(|| format!("cannot write {}", part.display()))?;
-    Ok(std::fs::rename(part, file)?)
+    std::fs::rename(part, &file)?;
+    Ok(file)
 }
 
 fn description(net: &str) -> String {
@@ -266,6 +266,18 @@ mod wire {
         number(&mut out, n);
         out
     }
+}
+
+/// From output, input, height, width to height, width, input, output.
+fn channels_last(dims: [i64; 4], kernel: &[f32]) -> Vec<f32> {
+    let [to, from, height, width] = dims.map(|d| d as usize);
+    let mut turned = Vec::with_capacity(kernel.len());
+    for place in 0..height * width {
+        for i in 0..from {
+            turned.extend((0..to).map(|o| kernel[(o * from + i) * height * width + place]));
+        }
+    }
+    turned
 }
 
 /// Numbers as files have them.

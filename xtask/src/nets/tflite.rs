@@ -1,7 +1,7 @@
 //! Writes models of TensorFlow Lite, as its converter would: pictures have their channels last, and
 //! what cuts a layer's values belongs to the layer.
 
-use super::{CLASSES, Conv, Layers, SIDE, Weights, little_endian};
+use super::{CLASSES, Conv, Layers, SIDE, Weights, channels_last, little_endian};
 use anyhow::Result;
 use flatbuffers::{FlatBufferBuilder, Vector, WIPOffset};
 
@@ -54,29 +54,16 @@ enum Kind {
 }
 
 impl Kind {
-    /// `BuiltinOperator`.
-    fn operator(self) -> i32 {
+    /// `BuiltinOperator`, and the type of its options in the union `BuiltinOptions`.
+    fn codes(self) -> (i32, u8) {
         match self {
-            Self::Add => 0,
-            Self::Conv { .. } => 3,
-            Self::Depthwise { .. } => 4,
-            Self::FullyConnected => 9,
-            Self::MaxPool => 17,
-            Self::Pad => 34,
-            Self::Mean => 40,
-        }
-    }
-
-    /// The type in the union `BuiltinOptions`.
-    fn options(self) -> u8 {
-        match self {
-            Self::Conv { .. } => 1,
-            Self::Depthwise { .. } => 2,
-            Self::MaxPool => 5,
-            Self::FullyConnected => 8,
-            Self::Add => 11,
-            Self::Pad => 22,
-            Self::Mean => 27,
+            Self::Add => (0, 11),
+            Self::Conv { .. } => (3, 1),
+            Self::Depthwise { .. } => (4, 2),
+            Self::FullyConnected => (9, 8),
+            Self::MaxPool => (17, 5),
+            Self::Pad => (34, 22),
+            Self::Mean => (40, 27),
         }
     }
 }
@@ -169,15 +156,11 @@ fn visited(length: i64, stride: i64) -> i64 {
 }
 
 /// From output, input, height, width to output, height, width, input.
-fn inputs_last(dims: [i64; 4], kernel: &[f32]) -> Vec<f32> {
-    let [to, from, height, width] = dims.map(|d| d as usize);
-    let mut turned = Vec::with_capacity(kernel.len());
-    for o in 0..to {
-        for place in 0..height * width {
-            turned.extend((0..from).map(|i| kernel[(o * from + i) * height * width + place]));
-        }
-    }
-    turned
+fn inputs_last([to, from, height, width]: [i64; 4], kernel: &[f32]) -> Vec<f32> {
+    let of_output = kernel.chunks(kernel.len() / to as usize);
+    // The inputs of one output are channels of their own.
+    let turned = |one: &[f32]| channels_last([from, 1, height, width], one);
+    of_output.flat_map(turned).collect()
 }
 
 impl Layers for Writer {
@@ -191,7 +174,7 @@ impl Layers for Writer {
         let depthwise = conv.groups > 1;
         let kernel = if depthwise {
             // One kernel for each channel: channels come last.
-            let turned = inputs_last([1, conv.to, side, side], &kernel);
+            let turned = channels_last(conv.dims(), &kernel);
             self.floats(&[1, side, side, conv.to], &turned)
         } else {
             let turned = inputs_last(conv.dims(), &kernel);
@@ -255,7 +238,7 @@ impl Layers for Writer {
     fn finish(self) -> Result<Vec<u8>> {
         let mut kinds: Vec<i32> = Vec::new();
         for operator in &self.operators {
-            let code = operator.kind.operator();
+            let (code, _) = operator.kind.codes();
             if !kinds.contains(&code) {
                 kinds.push(code);
             }
@@ -302,7 +285,7 @@ impl Writer {
         let tensors = file.create_vector(&tensors);
         let mut operators = Vec::new();
         for operator in &self.operators {
-            let code = operator.kind.operator();
+            let (code, type_) = operator.kind.codes();
             let code = kinds.iter().position(|k| *k == code).unwrap_or_default();
             let inputs = numbers(file, &operator.inputs);
             let outputs = numbers(file, &[operator.output]);
@@ -311,7 +294,7 @@ impl Writer {
                 .number(0, code as u32)
                 .link(1, inputs)
                 .link(2, outputs)
-                .number(3, operator.kind.options())
+                .number(3, type_)
                 .link(4, options);
             operators.push(table.end());
         }

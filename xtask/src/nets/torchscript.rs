@@ -29,7 +29,6 @@ pub(super) struct Writer {
     lines: String,
     values: usize,
     tensors: Vec<(Vec<i64>, Vec<u8>)>,
-    last: String,
 }
 
 impl Writer {
@@ -38,18 +37,21 @@ impl Writer {
             lines: String::new(),
             values: 0,
             tensors: Vec::new(),
-            last: String::new(),
         }
     }
 
     /// One more line, and the value that it gives.
     fn line(&mut self, call: &str) -> String {
         self.values += 1;
-        let value = format!("v{}", self.values);
+        let value = self.last();
         // Writing to a text does not fail.
         let _ = writeln!(self.lines, "    {value} = torch.{call}");
-        self.last.clone_from(&value);
         value
+    }
+
+    /// The value of the last line.
+    fn last(&self) -> String {
+        format!("v{}", self.values)
     }
 
     fn tensor(&mut self, dims: &[i64], values: &[f32]) -> String {
@@ -64,7 +66,8 @@ impl Writer {
         format!(
             "class Net(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n{attributes}  \
              def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n{}    return {}\n",
-            self.lines, self.last
+            self.lines,
+            self.last()
         )
     }
 

@@ -27,9 +27,20 @@ fn int(field: u8, n: u64) -> Vec<u8> {
 
 /// An input or output of one element; 1 is f32, 7 is i64.
 fn port(name: &str, elem: u64) -> Vec<u8> {
-    let shape = bytes(2, &bytes(1, &int(1, 1)));
+    port_of(name, elem, &[1])
+}
+
+/// An input or output of a shape.
+fn port_of(name: &str, elem: u64, dims: &[i64]) -> Vec<u8> {
+    let shape = bytes(2, &lengths(1, dims));
     let tensor = bytes(1, &[int(1, elem), shape].concat());
     [bytes(1, name.as_bytes()), bytes(2, &tensor)].concat()
+}
+
+/// A message for each dimension, in this field.
+fn lengths(field: u8, dims: &[i64]) -> Vec<u8> {
+    let length = |d: &i64| bytes(field, &int(1, d.cast_unsigned()));
+    dims.iter().flat_map(length).collect()
 }
 
 fn node(op: &str, inputs: &[&str], output: &str) -> Vec<u8> {
@@ -122,17 +133,11 @@ pub fn nested(depth: usize) -> Vec<u8> {
 
 /// A model that gives back a tensor of this type (`TensorProto.DataType`) and shape.
 pub fn echo(elem: u64, dims: &[i64]) -> Vec<u8> {
-    let dims: Vec<u8> = dims
-        .iter()
-        .flat_map(|d| bytes(1, &int(1, d.cast_unsigned())))
-        .collect();
-    let tensor = bytes(1, &[int(1, elem), bytes(2, &dims)].concat());
-    let port = |name: &str| [bytes(1, name.as_bytes()), bytes(2, &tensor)].concat();
     let graph = [
         node("Identity", &["input"], "output"),
         bytes(2, b"g"),
-        bytes(11, &port("input")),
-        bytes(12, &port("output")),
+        bytes(11, &port_of("input", elem, dims)),
+        bytes(12, &port_of("output", elem, dims)),
     ];
     model(&graph.concat())
 }
@@ -142,15 +147,11 @@ pub fn echo_graph(dtype: u64, dims: &[i64]) -> Vec<u8> {
     let attribute = |key: &str, value: Vec<u8>| {
         bytes(5, &[bytes(1, key.as_bytes()), bytes(2, &value)].concat())
     };
-    let dims: Vec<u8> = dims
-        .iter()
-        .flat_map(|d| bytes(2, &int(1, d.cast_unsigned())))
-        .collect();
     let input = [
         bytes(1, b"input"),
         bytes(2, b"Placeholder"),
         attribute("dtype", int(6, dtype)),
-        attribute("shape", bytes(7, &dims)),
+        attribute("shape", bytes(7, &lengths(2, dims))),
     ];
     let output = [
         bytes(1, b"output"),

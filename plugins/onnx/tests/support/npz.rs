@@ -1,4 +1,4 @@
-//! Reads the arrays of bytes and i64 in a NumPy `.npz`: the test pictures of the
+//! Reads the arrays of bytes, i64 and f32 in a NumPy `.npz`: the test pictures of the
 //! trained models.
 
 use std::collections::HashMap;
@@ -9,6 +9,18 @@ use std::path::Path;
 pub struct Array {
     pub shape: Vec<usize>,
     pub bytes: Vec<u8>,
+}
+
+impl Array {
+    pub fn f32s(&self) -> Vec<f32> {
+        let elements = self.bytes.as_chunks().0.iter();
+        elements.map(|&b| f32::from_le_bytes(b)).collect()
+    }
+
+    pub fn i64s(&self) -> Vec<i64> {
+        let elements = self.bytes.as_chunks().0.iter();
+        elements.map(|&b| i64::from_le_bytes(b)).collect()
+    }
 }
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> usize {
